@@ -1,27 +1,25 @@
 """Layouts of MovieLens: the files of a data set, and the tables read from them."""
 
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
 from research.data.cache import digest, multi_hot, rows_of, zero_as_missing
-from research.data.interactions import in_seconds
-from research.data.places import Place
-from research.data.readers import (
-    Line,
+from research.data.delimited import (
     RatingColumns,
-    RatingFile,
-    csv_fields,
-    fields_of,
-    line_of,
+    TableFile,
     malformed,
     new_id,
+    open_table,
     read_ratings,
+    where_is,
+    whole_table,
 )
+from research.data.interactions import in_seconds
+from research.data.places import Place
 from research.types import (
     CATEGORIES,
     CATEGORY,
@@ -65,14 +63,111 @@ def title_and_year(title: str, source_year: str = "") -> tuple[str, int]:
     return title.strip(), year
 
 
-def _item_table(
-    lines: Iterable[Line], read_row: Callable[[str, list[str]], tuple[str, str, str]]
-) -> Table:
+class Source(NamedTuple):
+    """A file of a layout; columns are those to read, all of them without a header."""
+
+    file: str
+    separator: str
+    columns: tuple[str, ...]
+    header: bool = False
+
+    def open(self, place: Place) -> TableFile:
+        """The file in a folder or a zip.
+
+        Raises:
+          InputError: it can't be read, or lacks a column.
+        """
+        if self.header:
+            return open_table(place, self.file, self.separator).require(self.columns)
+        return open_table(place, self.file, self.separator, self.columns)
+
+
+# What an item's fields after its id say: title, year, genres between "|".
+ReadItem = Callable[[str, list[str]], tuple[str, str, str]]
+
+
+class Layout(NamedTuple):
+    """Files of one layout; users is None where the source has no user table."""
+
+    ratings: Source
+    users: Source | None
+    items: Source
+    read_item: ReadItem
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files."""
+        sources = (self.ratings, self.users, self.items)
+        return tuple(source.file for source in sources if source)
+
+
+def _u_item(where: str, fields: list[str]) -> tuple[str, str, str]:
+    """100K's u.item: title|release|video release|address|19 flags of genre."""
+    title, release, _, _, *flags = fields
+    if not set(flags) <= {"0", "1"}:
+        raise malformed(where, "19 flags of genre, 0 or 1", "|".join(flags))
+    genres = [genre for genre, flag in zip(GENRE_FLAGS, flags) if flag == "1"]
+    return title, release[-4:], "|".join(genres)  # release: 01-Jan-1995
+
+
+def _movie(where: str, fields: list[str]) -> tuple[str, str, str]:
+    """movies.dat and movies.csv: title (year), genres between "|"."""
+    return fields[0], "", fields[1]
+
+
+def _wheel_item(where: str, fields: list[str]) -> tuple[str, str, str]:
+    """The wheel's ml-100k.item: title, year, genres between spaces."""
+    title = "unknown" if fields[0] == "unkonwn" else fields[0]  # its item 267
+    return title, fields[1], fields[2].replace(" ", "|")
+
+
+_RATING = ("user_id", "item_id", "rating", "timestamp")
+_USER = ("user_id", "age", "gender", "occupation", "zip_code")
+_MOVIE = ("movieId", "title", "genres")
+
+LAYOUTS: dict[str, Layout] = {
+    "100k": Layout(
+        Source("u.data", "\t", _RATING),
+        Source("u.user", "|", _USER),
+        Source(
+            "u.item", "|", ("id", "title", "release", "video", "page", *GENRE_FLAGS)
+        ),
+        _u_item,
+    ),
+    "1m": Layout(
+        Source("ratings.dat", "::", _RATING),
+        Source(
+            "users.dat", "::", ("user_id", "gender", "age", "occupation", "zip_code")
+        ),
+        Source("movies.dat", "::", _MOVIE),
+        _movie,
+    ),
+    "csv": Layout(
+        Source("ratings.csv", ",", ("userId", "movieId", "rating", "timestamp"), True),
+        None,
+        Source("movies.csv", ",", _MOVIE, True),
+        _movie,
+    ),
+    "wheel": Layout(
+        Source("ml-100k.inter", "\t", _RATING, True),
+        Source("ml-100k.user", "\t", _USER, True),
+        Source(
+            "ml-100k.item",
+            "\t",
+            ("item_id", "movie_title", "release_year", "class"),
+            True,
+        ),
+        _wheel_item,
+    ),
+}
+
+
+def _item_table(source: Source, place: Place, read_item: ReadItem) -> Table:
     """The item table, sorted by raw id; see ``title_and_year`` and ``multi_hot``."""
     rows: dict[int, tuple[str, int, str]] = {}
-    for where, fields in lines:
-        title, year, genres = read_row(where, fields)
-        item = new_id(where, "an item id", fields[0].strip(), rows)
+    for where, (text, *fields) in whole_table(source.open(place), source.columns):
+        title, year, genres = read_item(where, fields)
+        item = new_id(where, "an item id", text.strip(), rows)
         rows[item] = (*title_and_year(title, year), genres)
     titles, years, joined = zip(*(rows[item] for item in sorted(rows)))
     columns = {
@@ -83,109 +178,21 @@ def _item_table(
     return Table(np.array(sorted(rows), np.int64), columns)
 
 
-def _u_item(place: Place) -> Table:
-    """100K's u.item: id|title|release|video release|address|19 flags of genre."""
-
-    def read_row(where: str, fields: list[str]) -> tuple[str, str, str]:
-        flags = fields[5:]
-        if not set(flags) <= {"0", "1"}:
-            raise malformed(where, "19 flags of genre, 0 or 1", "|".join(flags))
-        genres = [genre for genre, flag in zip(GENRE_FLAGS, flags) if flag == "1"]
-        return fields[1], fields[2][-4:], "|".join(genres)  # release: 01-Jan-1995
-
-    return _item_table(fields_of(place, "u.item", "|", 5 + len(GENRE_FLAGS)), read_row)
-
-
-def _movies_dat(place: Place) -> Table:
-    """1M's movies.dat: id::title (year)::Genre|Genre."""
-    lines = fields_of(place, "movies.dat", "::", 3)
-    return _item_table(lines, lambda where, fields: (fields[1], "", fields[2]))
-
-
-def _movies_csv(place: Place) -> Table:
-    """movies.csv of the newer sets: movieId,title,genres with a header, quoted."""
-    names = ["movieId", "title", "genres"]
-    lines = csv_fields(place, "movies.csv", names, some=True)
-    return _item_table(lines, lambda where, fields: (fields[1], "", fields[2]))
-
-
-def _wheel_items(place: Place) -> Table:
-    """The wheel's ml-100k.item: id, title, year, genres (by spaces) between tabs."""
-
-    def read_row(where: str, fields: list[str]) -> tuple[str, str, str]:
-        title = "unknown" if fields[1] == "unkonwn" else fields[1]  # its item 267
-        return title, fields[2], fields[3].replace(" ", "|")
-
-    lines = fields_of(place, "ml-100k.item", "\t", 4, header=True)
-    return _item_table(lines, read_row)
-
-
-def _user_table(
-    place: Place, file: str, separator: str, names: list[str], header: bool = False
-) -> Table:
+def _user_table(source: Source, place: Place) -> Table:
     """The user table, sorted by raw id; strings are empty where unknown."""
-    rows: dict[int, dict[str, str]] = {}
-    for where, fields in fields_of(place, file, separator, len(names), header):
-        row = dict(zip(names, (field.strip() for field in fields)))
-        if row["gender"] not in ("M", "F", ""):
-            raise malformed(where, "gender M or F", row["gender"])
-        if not re.fullmatch(r"[0-9]{1,3}", row["age"]) or int(row["age"]) > AGE_LIMIT:
-            raise malformed(where, "an age in years", row["age"])
-        rows[new_id(where, "a user id", row["id"], rows)] = row
-    columns = {
-        name: Column(CATEGORY, np.array([rows[user][name] for user in sorted(rows)]))
-        for name in ("gender", "age", "occupation", "zip")
-    }
+    rows: dict[int, tuple[str, ...]] = {}
+    for where, fields in whole_table(source.open(place), _USER):
+        text, age, gender, *others = (field.strip() for field in fields)
+        if gender not in ("M", "F", ""):
+            raise malformed(where, "gender M or F", gender)
+        if not re.fullmatch(r"[0-9]{1,3}", age) or int(age) > AGE_LIMIT:
+            raise malformed(where, "an age in years", age)
+        rows[new_id(where, "a user id", text, rows)] = (gender, age, *others)
+    values = map(np.array, zip(*(rows[user] for user in sorted(rows))))
+    names = ("gender", "age", "occupation", "zip")
+    columns = {name: Column(CATEGORY, column) for name, column in zip(names, values)}
     columns["age"] = Column(NUMBER, columns["age"].values.astype(float))
     return Table(np.array(sorted(rows), np.int64), columns)
-
-
-class Layout(NamedTuple):
-    """Files of one layout; users is None where the source has no user table."""
-
-    ratings: RatingFile
-    files: tuple[str, ...]
-    users: Callable[[Place], Table] | None
-    items: Callable[[Place], Table]
-
-
-_CSV_HEADER = ("userId", "movieId", "rating", "timestamp")
-_WHEEL_HEADER = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
-_AGE_FIRST = ["id", "age", "gender", "occupation", "zip"]
-_GENDER_FIRST = ["id", "gender", "age", "occupation", "zip"]
-
-LAYOUTS: dict[str, Layout] = {
-    "100k": Layout(
-        RatingFile("u.data", "\t"),
-        ("u.data", "u.user", "u.item"),
-        partial(_user_table, file="u.user", separator="|", names=_AGE_FIRST),
-        _u_item,
-    ),
-    "1m": Layout(
-        RatingFile("ratings.dat", "::"),
-        ("ratings.dat", "users.dat", "movies.dat"),
-        partial(_user_table, file="users.dat", separator="::", names=_GENDER_FIRST),
-        _movies_dat,
-    ),
-    "csv": Layout(
-        RatingFile("ratings.csv", ",", _CSV_HEADER),
-        ("ratings.csv", "movies.csv"),
-        None,
-        _movies_csv,
-    ),
-    "wheel": Layout(
-        RatingFile("ml-100k.inter", "\t", _WHEEL_HEADER),
-        ("ml-100k.inter", "ml-100k.user", "ml-100k.item"),
-        partial(
-            _user_table,
-            file="ml-100k.user",
-            separator="\t",
-            names=_AGE_FIRST,
-            header=True,
-        ),
-        _wheel_items,
-    ),
-}
 
 
 def read(name: str, place: Place, layout: str) -> Ratings:
@@ -201,18 +208,19 @@ def read(name: str, place: Place, layout: str) -> Ratings:
             raise InputError(
                 f"{place.label(file)}: not there, or the archive is damaged"
             )
-    columns = read_ratings(place, files.ratings)
-    line = partial(line_of, place, files.ratings)
-    columns, notes = _whole_seconds(columns, line)
-    items = files.items(place)
-    users = files.users(place) if files.users else Table(np.unique(columns.user), {})
-    columns = _sort_ratings(columns, users, items, line)
+    table = files.ratings.open(place)
+    columns = read_ratings(table, files.ratings.columns)
+    columns, notes = _whole_seconds(columns, table)
+    items = _item_table(files.items, place, files.read_item)
+    users = Table(np.unique(columns.user), {})
+    users = _user_table(files.users, place) if files.users else users
+    columns = _sort_ratings(columns, users, items, table)
     ratings = Ratings(name, *columns, users, items, digest="", notes=notes)
     return ratings._replace(digest=digest(ratings))
 
 
 def _whole_seconds(
-    columns: RatingColumns, line: Callable[[int], str]
+    columns: RatingColumns, table: TableFile
 ) -> tuple[RatingColumns, tuple[str, ...]]:
     """The ratings with times in seconds, and a line where they were in a finer unit.
 
@@ -224,15 +232,18 @@ def _whole_seconds(
     if time.min() < 0:
         row = int(np.argmin(time))
         found = str(columns.timestamp[row])
-        raise malformed(line(row), "a timestamp in the unit of the others", found)
+        raise malformed(
+            where_is(table, row), "a timestamp in the unit of the others", found
+        )
     if not unit:
         return columns, ()
-    note = f"{line(0)}: timestamps are in {unit}: taken as seconds, rounded down"
+    note = f"timestamps are in {unit}: taken as seconds, rounded down"
+    note = f"{where_is(table, 0)}: {note}"
     return columns._replace(timestamp=time.astype(np.int64)), (note,)
 
 
 def _sort_ratings(
-    columns: RatingColumns, users: Table, items: Table, line: Callable[[int], str]
+    columns: RatingColumns, users: Table, items: Table, table: TableFile
 ) -> RatingColumns:
     """Ratings sorted by (user, item), ids replaced by rows of the tables (int32).
 
@@ -247,7 +258,7 @@ def _sort_ratings(
         if rows.min() < 0:
             row = int(np.argmin(rows >= 0))
             raise malformed(
-                line(row), f"{kind} of the {kind[-4:]} table", str(raw[row])
+                where_is(table, row), f"{kind} of the {kind[-4:]} table", str(raw[row])
             )
     pair = user.astype(np.int64) << 32 | item
     order: ndarray | slice = slice(None)
@@ -257,7 +268,9 @@ def _sort_ratings(
         if len(repeats):
             row = int(order[repeats + 1].min())
             again = f"user {columns.user[row]} and item {columns.item[row]} again"
-            raise malformed(line(row), "one rating of an item by a user", again)
+            raise malformed(
+                where_is(table, row), "one rating of an item by a user", again
+            )
     return RatingColumns(
         user=user[order],
         item=item[order],

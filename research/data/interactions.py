@@ -7,14 +7,17 @@ import numpy as np
 from jaxtyping import Float, Int, Int32, UInt8
 from numpy import ndarray
 
-from research.data.columnar import (
+from research.data.delimited import (
+    ID_LIMIT,
     Check,
     Named,
     TableFile,
     first_problem,
+    malformed,
+    number_of,
     read_columns,
+    unreadable,
 )
-from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import NUMBER, InputError
 
@@ -26,7 +29,6 @@ OPTIONAL = ("timestamp", "rating", "part")
 PARTS = ("train", "validation", "test")  # in the order of their numbers
 ID_LENGTH = 255  # characters
 NAN = "nan"  # what other libraries write for a missing id
-ID_LIMIT = 2**31  # whole numbers from here on are taken as text
 TIMES = "a timestamp, seconds from 0 on"
 FAR = 1e11  # seconds: the year 5138, so a larger time is in a smaller unit
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -94,9 +96,9 @@ def find_columns(table: TableFile, names: dict[str, str]) -> dict[str, Named]:
     typed = [column.name for column in table.columns if column.type]
     for role in IDS + OPTIONAL:
         name = names.get(role, role)
-        if name == role and not table.has(role) and f"{role}_id" in typed:
+        if name == role and role not in table.names and f"{role}_id" in typed:
             name = f"{role}_id"
-        if role in IDS or role in names or table.has(name):
+        if role in IDS or role in names or name in table.names:
             flag = "" if role in names else f"--columns {role}=NAME names another"
             found[role] = table.find(name, flag)
             if [c.name for c in found.values()].count(found[role].name) > 1:
@@ -114,17 +116,17 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     values = _read(table, columns)
     n = len(values["user"])
     if not n:
-        raise InputError(f"{table.path}:2: expected interactions, found none")
+        raise InputError(f"{table.label}:2: expected interactions, found none")
     given = {r: v for r, v in values.items() if r in IDS or v.null_count < n}
     checks = {columns[r].name: _check(r, columns[r], True) for r in given}
     if any(v.null_count for v in given.values()):
-        raise first_problem(table, checks, "an empty field")
+        raise first_problem(table, checks) or unreadable(table, "an empty field")
     notes = _unused(table, columns)
     user, item = _ids(given["user"]), _ids(given["item"])
     for role, ids in (("user", user), ("item", item)):
         whole = columns[role].type == "float"
         if whole and any(id_problem(role, str(one), whole) for one in ids.values):
-            raise first_problem(table, checks, "an id")
+            raise first_problem(table, checks) or unreadable(table, "an id")
     user, item = (
         _whole(ids) if columns[role].type == "float" else ids
         for role, ids in (("user", user), ("item", item))
@@ -133,7 +135,7 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     part = _parts(given.get("part"))
     times = _numbers(given.get("timestamp"))
     if times is not None and are_dates(times):
-        raise malformed(str(table.path), TIMES, f"dates such as {times[0]:.0f}")
+        raise malformed(table.label, TIMES, f"dates such as {times[0]:.0f}")
     timestamp, unit = in_seconds(times)
     right = (
         all(_good_ids(ids) for ids in (user, item))
@@ -143,9 +145,13 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     )
     if not right:
         if timestamp is None or timestamp.min() >= 0:
-            raise first_problem(table, checks, "a value out of range")
+            raise first_problem(table, checks) or unreadable(
+                table, "a value out of range"
+            )
         row = int(np.argmin(timestamp >= 0))
-        raise first_problem(table, checks, "another unit of time than most", row)
+        raise first_problem(table, checks) or unreadable(
+            table, "another unit of time than most", row
+        )
     if unit:
         notes.append(f"timestamps are in {unit}: taken as seconds, rounded down")
     seconds = None if timestamp is None else timestamp.astype(np.int64)
@@ -176,7 +182,7 @@ def _read(table: TableFile, columns: dict[str, Named]) -> dict[str, Any]:
             read = read_columns(table, types, multiline=True)
     except pa.ArrowInvalid as error:
         checks = {c.name: _check(role, c, False) for role, c in columns.items()}
-        raise first_problem(table, checks, error) from None
+        raise first_problem(table, checks) or unreadable(table, error) from None
     return {role: read[column.name] for role, column in columns.items()}
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research.data.cache import digest, read_cached, write_cached
-from research.data.columnar import TableFile, check_format, open_table, where_is
+from research.data.delimited import TableFile, malformed, open_table, where_is
 from research.data.interactions import (
     PARTS,
     Ids,
@@ -24,7 +24,7 @@ from research.data.interactions import (
     renamed,
 )
 from research.data.names import ENDINGS, ROLE, name_of
-from research.data.readers import malformed
+from research.data.places import Place, check_format
 from research.data.side_tables import SideTable, read_side_table
 from research.rng import text_id
 from research.sorting import order_by_group
@@ -48,7 +48,7 @@ def load_own(dataset: str, columns: tuple[str, ...], root: Path) -> Ratings:
     name, names = name_of(dataset), renamed(columns)
     files = find_files(Path(dataset))
     for path in files.values():
-        check_format(path, _separator(path))
+        check_format(path, parquet=not _separator(path))
     if sum(path.stat().st_size for path in files.values()) < KEEP_ABOVE:
         return _named(name, _read(name, files, names))
     key = f"own-{_key(files, names)}"
@@ -129,16 +129,14 @@ def _role(entry: str) -> str | None:
 
 
 def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
-    path = files[ROLE]
-    rows = read_interactions(open_table(path, _separator(path)), names)
+    rows = read_interactions(_open(files[ROLE]), names)
     notes = [*rows.notes, *_end_of(rows.file)]
     tables, places = {}, {}
     for side, ids in (("users", rows.user), ("items", rows.item)):
         role = side[:-1]
         table = None
         if side in files:
-            path = files[side]
-            opened = open_table(path, _separator(path))
+            opened = _open(files[side])
             table = read_side_table(opened, role, names.get(role, role))
             notes += [*_end_of(opened), *table.notes]
         notes += _alike(role, ids)
@@ -146,7 +144,7 @@ def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
         notes += more
     if len(rows.user.values) < 2:
         raise InputError(
-            f"{rows.file.path}: expected at least 2 users, found only "
+            f"{rows.file.label}: expected at least 2 users, found only "
             f"'{rows.user.values[0]}'"
         )
     ratings = _assemble(name, rows, tables, places)
@@ -154,11 +152,26 @@ def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
     return ratings._replace(digest=digest(ratings), notes=said)
 
 
+def _open(path: Path) -> TableFile:
+    """A file of one's own, each of whose columns has a name of its own.
+
+    Raises:
+      InputError: it has no header, or two columns without a name.
+    """
+    table = open_table(Place(path.parent), path.name, _separator(path))
+    if not any(table.names):
+        found = "nothing" if path.stat().st_size else "an empty file"
+        raise InputError(f"{path}:1: expected a header, found {found}")
+    if table.names.count("") > 1:
+        raise InputError(f"{path}:1: two columns are named ''")
+    return table
+
+
 def _end_of(table: TableFile) -> list[str]:
     """A line on a file that may be cut off."""
     if table.ended:
         return []
-    return [f"{table.path.name}: its last line has no end: is the file cut off?"]
+    return [f"{table.file}: its last line has no end: is the file cut off?"]
 
 
 def _table(
@@ -172,7 +185,7 @@ def _table(
     values: list[str] | list[int] = ids.values
     notes = []
     if table is not None:
-        known, file = set(map(str, values)), table.path.name
+        known, file = set(map(str, values)), table.file
         others = [one for one in table.place if one not in known]
         missing = len(known) - (len(table.place) - len(others))
         if missing:

@@ -4,12 +4,12 @@ A file is a regular one, in a folder or a zip; what it unpacks to and the length
 lines have limits, so that no small file fills the memory.
 """
 
+import gzip
 import lzma
-import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -74,13 +74,10 @@ class Place(NamedTuple):
         """
         try:
             if self.inside is None:
-                check_regular(self.path / file)
-                with (self.path / file).open("rb") as stream:
-                    if found := packed_as(stream.read(4)):
-                        raise InputError(
-                            f"{self.label(file)}: expected text, found {found}"
-                        )
-                    stream.seek(0)
+                path = self.path / file
+                check_format(path)
+                opened: Any = gzip.open if path.suffix == ".gz" else open
+                with opened(path, "rb") as stream:
                     yield stream
             else:
                 with zipfile.ZipFile(self.path) as archive:
@@ -94,11 +91,40 @@ class Place(NamedTuple):
                     )
                     with archive.open(member) as unpacked:
                         yield unpacked
-        except (*DAMAGED, EOFError) as error:
-            raise InputError(f"{self.label(file)}: damaged archive ({error})") from None
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{self.label(file)}: can't be read ({reason})") from None
+        except (*DAMAGED, EOFError, OSError) as error:
+            zipped = self.inside is not None and not isinstance(error, OSError)
+            problem = "damaged archive" if zipped else "can't be read"
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"{self.label(file)}: {problem} ({reason})") from None
+
+    def pieces(self, file: str, read: Callable[[Any], bytes]) -> Iterator[bytes]:
+        """The file's bytes, unpacked, as a function reads them from the stream.
+
+        Raises:
+          InputError: as for ``open``; a .gz is read until it unpacks to too much.
+        """
+        packed, size = self.size(file) if file.endswith(".gz") else 0, 0
+        with self.open(file) as stream:
+            while piece := read(stream):
+                size += len(piece)
+                if packed and self.inside is None:
+                    check_unpacked(self.label(file), size, packed)
+                yield piece
+
+    def lines(self, file: str) -> Iterator[bytes]:
+        """The lines of a file.
+
+        Raises:
+          InputError: a line is longer than LINE_LIMIT: no more of it is read.
+        """
+        lines = self.pieces(file, lambda stream: stream.readline(LINE_LIMIT + 1))
+        for number, line in enumerate(lines, start=1):
+            if len(line) > LINE_LIMIT:
+                raise InputError(
+                    f"{self.label(file)}:{number}: expected a line of at most "
+                    f"{LINE_LIMIT:,} bytes, found a longer one"
+                )
+            yield line
 
 
 def packed_as(start: bytes) -> str:
@@ -121,6 +147,26 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path}: not a regular file")
 
 
+def check_format(path: Path, parquet: bool = False) -> None:
+    """Checks that a file is regular and, by its first bytes, of its format.
+
+    Raises:
+      InputError: it isn't.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from None
+    wanted = "parquet" if parquet else "gzip" if path.suffix == ".gz" else ""
+    found = packed_as(start)
+    if wanted != found:
+        expected = f"{wanted}, as its name says" if wanted else "text"
+        found = found or ("other bytes" if start else "an empty file")
+        raise InputError(f"{path}: expected {expected}, found {found}")
+
+
 def check_unpacked(where: str, size: int, packed: int) -> None:
     """Refuses a packed file that unpacks to far more than data does.
 
@@ -133,48 +179,3 @@ def check_unpacked(where: str, size: int, packed: int) -> None:
             f"{where}: {packed:,} bytes unpack to more than {limit:,}: unpack it "
             f"yourself if that is intended"
         )
-
-
-def lines_of(stream: Any, where: str, packed: int | None = None) -> Iterator[bytes]:
-    """The lines of a stream of bytes.
-
-    Raises:
-      InputError: a line is longer than LINE_LIMIT (no more of it is read), or the file
-        unpacks to too much.
-    """
-    number = size = 0
-    while line := stream.readline(LINE_LIMIT + 1):
-        number, size = number + 1, size + len(line)
-        if packed is not None:
-            check_unpacked(where, size, packed)
-        if len(line) > LINE_LIMIT:
-            raise InputError(
-                f"{where}:{number}: expected a line of at most {LINE_LIMIT:,} bytes, "
-                f"found a longer one"
-            )
-        yield line
-
-
-def last_byte(path: Path) -> bytes:
-    """The last byte of a file, unpacked if it is a .gz; b"" if it unpacks to none.
-
-    A .gz is unpacked for this and its size alone, before the table is read: a stream of
-    Python that counts while pyarrow's threads read from it can abort the process at its
-    end.
-
-    Raises:
-      InputError: it unpacks to too much.
-      OSError: it is cut off or damaged.
-    """
-    if path.suffix != ".gz":
-        with path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read()
-    import pyarrow as pa
-
-    packed, size, last = path.stat().st_size, 0, b""
-    with pa.input_stream(str(path), compression="gzip") as stream:
-        while data := stream.read(1 << 20):
-            size, last = size + len(data), data[-1:]
-            check_unpacked(str(path), size, packed)
-    return last

@@ -1,6 +1,6 @@
 """Tables of users or items of one's own, with any columns.
 
-A column's kind is that of the type in its header cell (research/data/columnar.py), or
+A column's kind is that of the type in its header cell (research/data/delimited.py), or
 of its type in parquet. Otherwise its values decide: number if all are numbers, list if
 one holds "|", text if more than half of many values differ, else category.
 """
@@ -16,17 +16,19 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research.data.cache import multi_hot
-from research.data.columnar import (
+from research.data.delimited import (
     TYPES,
     Named,
     TableFile,
     first_problem,
+    malformed,
+    number_of,
     read_columns,
     read_parquet,
+    unreadable,
     where_is,
 )
 from research.data.interactions import id_problem
-from research.data.readers import malformed, number_of
 from research.marks import FLOAT_LIMIT
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column, InputError
 
@@ -44,7 +46,7 @@ class SideTable(NamedTuple):
     notes are lines for the user on what was read.
     """
 
-    path: Path
+    file: str
     place: dict[str, int]
     columns: dict[str, Column]
     notes: list[str]
@@ -78,13 +80,15 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
     """
     import pyarrow as pa
 
-    names = [name for name in (id_name, side, f"{side}_id") if table.has(name)]
+    names = [name for name in (id_name, side, f"{side}_id") if name in table.names]
     ids = table.find(names[0] if names else side, f"it has the ids of {side}s")
     others = [c for c in table.columns if c.name != ids.name and c.type != "float_seq"]
     try:
         read = _read(table, [ids, *others])
     except pa.ArrowInvalid as error:
-        raise first_problem(table, {ids.name: lambda t: None}, error) from None
+        raise first_problem(table, {ids.name: lambda t: None}) or unreadable(
+            table, error
+        ) from None
     texts = _id_texts(table, side, ids, read[ids.name])
     place = {text: n for n, text in enumerate(texts)}
     if len(place) < len(texts) or any(id_problem(side, text) for text in place):
@@ -108,7 +112,7 @@ def read_side_table(table: TableFile, side: str, id_name: str) -> SideTable:
         if columns[c.name].kind == CATEGORIES
         for note in _bars_in_names(table, c, read[c.name])
     ]
-    return SideTable(table.path, place, columns, notes)
+    return SideTable(table.file, place, columns, notes)
 
 
 def _id_texts(
@@ -121,7 +125,7 @@ def _id_texts(
     """
     if any(isinstance(value, float) for value in values):  # of parquet
         raise InputError(
-            f"{table.path}: expected text or whole numbers in column {ids.name}, "
+            f"{table.label}: expected text or whole numbers in column {ids.name}, "
             f"found numbers with a fraction"
         )
     texts = ["" if value is None else str(value) for value in values]
@@ -139,7 +143,7 @@ def _read(table: TableFile, columns: list[Named]) -> dict[str, list[object]]:
 
     names = [column.name for column in columns]
     if not table.separator:
-        found: dict[str, list[object]] = read_parquet(table.path, names).to_pydict()
+        found: dict[str, list[object]] = read_parquet(table, names).to_pydict()
         return found
     read = read_columns(table, dict.fromkeys(names, pa.string()), multiline=True)
     return {name: column.to_pylist() for name, column in read.items()}
@@ -187,7 +191,7 @@ def _numbers_with_commas(table: TableFile, name: str, column: Column) -> Iterato
     missing = sum(text.strip().lower() in MISSING_NUMBERS for text in values)
     present = len(values) - missing
     if commas and 2 * (len(commas) + plain) > present:
-        first, file = commas[0], table.path.name
+        first, file = commas[0], table.file
         yield (
             f"{file}: column {name} is taken as {column.kind}, not as number: "
             f"{len(commas):,} of {present:,} values look like numbers but for a comma, "
@@ -208,7 +212,7 @@ def _bars_in_names(
     if rows:
         where = Path(where_is(table, rows[0])).name
         yield (
-            f"{table.path.name}: column {column.name} has names with | in "
+            f"{table.file}: column {column.name} has names with | in "
             f"{len(rows):,} rows, first in {where}: they count as several names"
         )
 

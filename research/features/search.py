@@ -19,8 +19,8 @@ from jaxtyping import Int, UInt64
 from numpy import ndarray
 
 from research.config import Config
+from research.data.delimited import malformed, new_id, open_table, whole_table
 from research.data.places import Place
-from research.data.readers import csv_fields, malformed, new_id
 from research.features.content import stamped, unstamped
 from research.notices import say
 from research.rng import WORDS_SALT, pair_hash, splitmix64
@@ -45,7 +45,8 @@ def read_searches(
     """
     path = unstamped(name)
     queries: dict[tuple[int | str, ...], str] = {}
-    for where, fields in csv_fields(Place(path.parent), path.name, COLUMNS):
+    table = open_table(Place(path.parent), path.name, ",").require(COLUMNS)
+    for where, fields in whole_table(table, COLUMNS, empty=True):
         pair = tuple(
             field if is_text else new_id(where, kind, field.strip(), ())
             for field, is_text, kind in zip(fields, texts, ("a user id", "an item id"))

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy import ndarray
@@ -131,7 +132,7 @@ def draw(
             decorate(panel.axes, panel.rows)
     _name_axes(plot, panels, frame)
     title = plot.title(frame) if callable(plot.title) else plot.title
-    if frame.empty and plot.kind != "forest":
+    if plot.kind != "forest" and frame[plot.y].isna().all():
         title = "No run finished"
     if legend and plot.colour and plot.colour != plot.label and len(frame):
         _legend(figure, plot, panels, strokes, title)
@@ -362,8 +363,9 @@ def _name_axes(plot: Plot, panels: Sequence[Panel], frame: pd.DataFrame) -> None
             axes.set_xlabel(xlabel)
         if "y" in plot.own or grid is None or grid.is_first_col():
             axes.set_ylabel(plot.ylabel or plot.y)
-        if plot.logx and plot.kind != "bars":
-            _ticks(axes, frame[plot.x].dropna())
+        there = frame[plot.x][frame[plot.y].notna()].dropna()
+        if plot.logx and plot.kind != "bars" and len(there):
+            _ticks(axes, there)
         elif plot.kind == "lines" and pd.api.types.is_integer_dtype(frame[plot.x]):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if plot.logy:
@@ -373,7 +375,7 @@ def _name_axes(plot: Plot, panels: Sequence[Panel], frame: pd.DataFrame) -> None
 def _ticks(axes: Axes, values: "pd.Series[float]") -> None:
     """Sets a logarithmic axis, with plain numbers that do not overlap."""
     axes.set_xscale("log")
-    far = len(values) and values.max() / values.min() > SEVERAL
+    far = values.max() / values.min() > SEVERAL
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if far else (1.0, 2.0, 5.0)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
@@ -387,25 +389,31 @@ def _legend(
     title: str,
 ) -> None:
     """Sets the heading and, where colours need one, the legend above the panels."""
-    axes, handles = panels[0].axes, []
+    axes = panels[0].axes
+    handles: list[Any] = []
     if plot.kind == "lines":
         drawn = axes.get_legend_handles_labels()[0]
         # in the order of the lines' right ends, the highest first
         handles = sorted(drawn, key=_right_end, reverse=True)
     for look, dashes, label in strokes.values():
         if label not in {handle.get_label() for handle in handles}:
-            style: Any = {"linestyle": dashes if plot.kind == "lines" else ""}
-            color, marker = look.colour, look.marker
             if plot.kind == "bars":
-                handles.append(Patch(color=color, label=label))
+                handles.append(Patch(color=look.colour, label=label))
             else:
-                handles += axes.plot([], [], marker, color=color, label=label, **style)
+                dash = dashes if plot.kind == "lines" else ""
+                handles.append(_handle(look, dash, label))
     if plot.band:
         band: Any = {"color": "0.5", "alpha": 0.3, "linewidth": 0}
         handles.append(Patch(label="95 % interval", **band))
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 4 if longest <= NARROW else 3 if longest <= WIDE else 2
     legend_above(figure, handles, title, columns)
+
+
+def _handle(look: Look, dashes: Any, label: str) -> Line2D:
+    """An entry of a legend."""
+    style: Any = {"color": look.colour, "marker": look.marker, "linestyle": dashes}
+    return Line2D([], [], label=label, **style)
 
 
 def _right_end(line: Any) -> float:
@@ -435,10 +443,9 @@ def _label_points(panel: Panel, plot: Plot, strokes: Mapping[Any, Stroke]) -> No
     texts = [str(text) for text in some[plot.label]]
     missing = place_labels(axes, at, texts, inks, points)
     if plot.kind == "scatter" and missing:
-        for n in missing:
-            color, marker = inks[n], every[n].look.marker if every else "o"
-            axes.plot([], [], marker, color=color, label=texts[n])
-        axes.legend(loc="best")
+        looks = [stroke.look for stroke in every] or [Look("#333333", "o")] * len(some)
+        handles = [_handle(looks[n], "", texts[n]) for n in missing]
+        axes.legend(handles=handles, loc="best")
 
 
 def place_labels(

@@ -19,10 +19,16 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from research.config import Config
-from research.data.columnar import named
+from research.data.delimited import (
+    Named,
+    malformed,
+    new_id,
+    number_of,
+    open_table,
+    whole_table,
+)
 from research.data.interactions import TIMES, are_dates, id_problem, in_seconds
 from research.data.places import Place
-from research.data.readers import csv_fields, csv_names, malformed, new_id, number_of
 from research.data.side_tables import MISSING_NUMBERS
 from research.events import by_time, offsets_of
 from research.features.content import places
@@ -100,7 +106,8 @@ def read_histories(
             item += found
         timed, what = False, "the histories"
     else:
-        columns, lines = _lines(source, ["user", "item"], called)
+        found, lines = _lines(source, ["user", "item"], called)
+        columns = [column.name for column in found]
         timed, what = "timestamp" in columns, str(source)
         at = columns.index("timestamp") if timed else 0
         for where, fields in lines:
@@ -152,8 +159,7 @@ def read_users(
     if isinstance(source, Mapping):
         rows = [(f"user {name}", str(name), dict(row)) for name, row in source.items()]
         return rows, list(dict.fromkeys(name for *_, row in rows for name in row))
-    cells, lines = _lines(source, ["user"], called)
-    columns = [named(cell) for cell in cells[1:]]
+    (_, *columns), lines = _lines(source, ["user"], called)
     for where, fields in lines:
         # Blanks around a category are part of it, as in training.
         values = {
@@ -255,17 +261,17 @@ def raw_id(where: str, side: str, value: Any, table: Table) -> Any:
 
 def _lines(
     source: Path | str, header: list[str], called: Mapping[str, str]
-) -> tuple[list[str], Iterable[tuple[str, list[str]]]]:
+) -> tuple[list[Named], Iterable[tuple[str, list[str]]]]:
     """The columns of a file, by the names used here, and its rows; ``header`` first."""
     path = Path(source).expanduser()
-    place = Place(path.parent)
-    columns = csv_names(place, path.name)
-    here = {n: role for role, n in called.items() if role not in columns}
-    found = [here.get(column, column) for column in columns]
-    there = set(header) <= set(found)
-    theirs = [columns[found.index(n)] for n in header] if there else header
-    others = (name for name in found if name not in header)
-    return [*header, *others], csv_fields(place, path.name, theirs)
+    table = open_table(Place(path.parent), path.name, ",")
+    here = {name: role for role, name in called.items() if role not in table.names}
+    columns = [c._replace(name=here.get(c.name, c.name)) for c in table.columns]
+    table = table._replace(columns=tuple(columns)).require(header)
+    columns.sort(key=lambda column: column.name not in header)
+    columns[: len(header)] = map(table.find, header)
+    names = [column.name for column in columns]
+    return columns, whole_table(table, names, empty=True)
 
 
 def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:

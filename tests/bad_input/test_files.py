@@ -22,6 +22,7 @@ from research.files import write_arrays
 from research.report.filters import parse_filter
 from research.report.records import (
     RunResult,
+    Stacks,
     load_records,
     load_stored,
     pack,
@@ -132,10 +133,11 @@ ROW = {"arm": "a", "swept": {}, "seed": 0, "reason": "", "history": None}
 
 def _stored(path, change):
     """Records of one run whose arrays, and whose line, are changed."""
-    arrays = pack(RECORD)
-    line = {**ROW, "record": {name: name for name in arrays}}
+    arrays, line, stacks = pack(RECORD), {**ROW, "record": {}}, Stacks()
     change(arrays, line)
-    save_stored(path, {}, arrays, rows=[line])
+    if line.get("record") == {}:
+        line["record"] = {name: stacks.put(name, one) for name, one in arrays.items()}
+    save_stored(path, {}, stacks.arrays(), types=stacks.types(), rows=[line])
 
 
 RECORDS = {

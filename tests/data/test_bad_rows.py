@@ -68,7 +68,7 @@ def test_a_malformed_rating(name, file, separator, row, expected, tmp_path):
         ("ml-100k", "u.data", '"2"\t5\t3\t5', "a user id, a whole number below 2^31"),
         ("ml-1m", "ratings.dat", "1::1::3", "4 fields between '::'"),
         ("ml-1m", "ratings.dat", "1:9:1::3::5", "4 fields between '::'"),
-        ("ml-20m", "ratings.csv", "1,1,3", "4 fields between ','"),
+        ("ml-20m", "ratings.csv", "1,1,3", "4 fields"),
         ("ml-100k", "u.user", "3|24|X|writer|1", "gender M or F"),
         ("ml-100k", "u.user", "3|old|M|writer|1", "an age in years"),
         ("ml-100k", "u.user", "3|999|M|writer|1", "an age in years"),
@@ -153,7 +153,7 @@ def test_a_csv_without_its_header(file, tmp_path):
 def test_a_csv_that_names_a_column_twice(tmp_path):
     path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "ratings.csv"
     path.write_text("userId,movieId,rating,timestamp,rating\n1,1,3,5,3\n")
-    assert refusal("ml-20m", tmp_path).startswith(f"{path}:1: expected columns ")
+    assert refusal("ml-20m", tmp_path) == f"{path}:1: two columns are named 'rating'"
 
 
 def test_a_csv_that_is_only_a_header(tmp_path):

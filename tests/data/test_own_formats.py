@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from research.data import columnar, load
+from research.data import delimited, load
 from research.types import NUMBER, InputError
 from tests.data.own import ROWS, csv_text, taken, write
 
@@ -112,7 +112,7 @@ def test_a_quoted_field_of_several_lines_is_read_whatever_the_size(
     rows = "".join(f'u{n},i{n % 7},"good\nand, cheap"\n' for n in range(60))
     path = write(tmp_path / "x.csv", "user,item,review\n" + rows)
     whole = load(str(path))
-    monkeypatch.setattr(columnar, "BLOCK", 200)  # bytes, as of a file of many blocks
+    monkeypatch.setattr(delimited, "BLOCK", 200)  # bytes, as of a file of many blocks
     assert load(str(path)).digest == whole.digest
     assert len(whole.user) == 60
     path.write_text(path.read_text() + "u1\n")

@@ -119,7 +119,7 @@ def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
     write_100k(tmp_path)
     load("ml-100k", str(tmp_path))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("research.data.readers.SAY_ABOVE", 10)
+    monkeypatch.setattr("research.data.delimited.SAY_ABOVE", 10)
     load("ml-100k", str(tmp_path))
     path = tmp_path / "ml-100k" / "u.data"
     assert capsys.readouterr() == ("", f"reading {path} ...\n")
@@ -128,8 +128,8 @@ def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
 def test_a_table_above_the_limit_is_refused_and_not_cut(tmp_path, monkeypatch):
     path = write_100k(tmp_path) / "ml-100k" / "u.item"
     size = path.stat().st_size
-    monkeypatch.setattr("research.data.readers.TABLE_LIMIT", size)
+    monkeypatch.setattr("research.data.delimited.TABLE_LIMIT", size)
     assert len(load("ml-100k", str(tmp_path)).items.id) == len(FILMS)
-    monkeypatch.setattr("research.data.readers.TABLE_LIMIT", size - 1)
+    monkeypatch.setattr("research.data.delimited.TABLE_LIMIT", size - 1)
     with pytest.raises(InputError, match=f"u.item: expected at most {size - 1} bytes"):
         load("ml-100k", str(tmp_path))

@@ -17,6 +17,7 @@ from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_arrays, read_json, write_arrays
 from research.report.pages import QUICK_MARK, read_table
+from research.report.pictures import words_in
 from research.report.records import (
     RECORDS_VERSION,
     read_header,
@@ -235,7 +236,7 @@ def test_a_quick_run_says_that_it_is_one(results):
         "figures/ml-100k/ssb-arms.csv",
     }
     assert "A quick run" in files["tables/ml-100k/ssb.md"].decode()
-    assert QUICK_MARK in files["figures/ml-100k/ssb-arms.png"].decode()
+    assert QUICK_MARK in words_in(results / "figures" / "ml-100k" / "ssb-arms.png")
     assert f"ssb on ml-100k, {QUICK_MARK}" in (results / "report.html").read_text()
     for folder in runs_of(results, "ssb"):
         config = read_json(folder / "config.json")
@@ -279,15 +280,15 @@ def test_check_fails_on_one_digit(name, results, call):
 
 def test_check_fails_on_a_picture_with_another_title(results, call):
     """The code no longer has this title; the points are the same."""
-    words = "Paired differences from"
+    words = b"Paired differences from"
     path = results / "figures" / "ml-100k" / "ssb-arms.png"
-    whole = path.read_text()
+    whole = path.read_bytes()
     assert words in whole
     try:
-        path.write_text(whole.replace(words, "other"))
+        path.write_bytes(whole.replace(words, b"Other differences  from"))
         called = call("check", "--results", results)
     finally:
-        path.write_text(whole)
+        path.write_bytes(whole)
     assert called.status == 1
     assert "DIFFERENT  figures/ml-100k/ssb-arms.png" in called.out
     assert called.out.count("same") == 5

@@ -186,7 +186,7 @@ def test_contrasts_are_in_groups_and_counted_by_verdict():
     words = "\n".join(words_of(figure))
     assert f"without data: {frame.difference.isna().sum()}" in words
     fewer = contrasts_figure(frame, without=("recall",)).figure
-    assert "far off, in the table alone: recall" in words_of(fewer)
+    assert "far off, in the table alone: recall" in " ".join(words_of(fewer))
 
 
 def test_titles_claim_nothing(arms, sweep):

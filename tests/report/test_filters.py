@@ -5,6 +5,7 @@ import pytest
 from experiments.__main__ import main
 from research.report.filters import parse_filter
 from research.report.pages import QUICK_MARK, csv_text
+from research.report.pictures import words_in
 from research.report.records import save_records
 from research.report.tables import table
 from research.types import InputError
@@ -82,8 +83,8 @@ def test_a_figure_of_a_quick_run_says_so(out, quick):
     save_records(out / "records" / "ml-100k" / "ssb.npz", made_rows(), header)
     words = ["report", "--out", str(out), "--x", "coverage", "--y", "recall"]
     assert main(words) == 0
-    svg = out / "figures/ml-100k/picture-coverage-recall.png"
-    assert (QUICK_MARK in svg.read_text()) == quick
+    picture = out / "figures/ml-100k/picture-coverage-recall.png"
+    assert (QUICK_MARK in words_in(picture)) == quick
 
 
 @pytest.mark.parametrize(

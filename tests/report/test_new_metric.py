@@ -15,7 +15,7 @@ from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from research.report.cells import measure
 from research.report.figures import arms_figure, forest_figure
 from research.report.pages import marks, read_table, write_report
-from research.report.pictures import Drawing, blank, save_figure
+from research.report.pictures import Drawing, blank, save_figure, words_of
 from research.report.records import load_records, save_records
 from research.report.tables import table, wide
 from tests.evaluate.made import random_fold
@@ -191,7 +191,7 @@ def test_what_some_runs_lack_is_empty_there_and_said(tmp_path):
         "popularity": "3.0",
     }
     assert "\nfirst: not measured in 4 of 12 runs.\n" in text
-    label = points.figure.axes[0].get_xlabel()
+    label = " ".join(words_of(points.figure))
     assert "not shown: in-batch, first not measured in 3 of 3 runs" in label
     assert "first" not in set(none.metric)  # none has it: no column, and no note
 
@@ -238,7 +238,7 @@ def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
     }
     for name, (one, figures, tables) in wanted.items():
         frame, written = report(one, records, tmp_path / name)
-        assert {p.stem for p in written if p.suffix == ".svg"} == figures
+        assert {p.stem for p in written if p.suffix == ".png"} == figures
         assert {p.stem for p in written if p.parent.parent.name == "tables"} == tables
         assert all(path.is_file() for path in written)
     read = read_table(tmp_path / "named" / "tables" / "made" / "toy.csv")
