@@ -9,6 +9,7 @@ import pytest
 from experiments.grid import Prediction
 from experiments.grids import GRIDS
 from experiments.pages import explore
+from research.evaluate.metrics import METRICS
 from research.report.contrasts import paired
 from research.report.records import save_records
 from tests.report.made import made_rows
@@ -48,19 +49,21 @@ def read_page(out):
 
 def test_every_record_is_on_the_page_with_its_numbers(call, tmp_path, write):
     write()
-    write("cache-last")
+    write("losses-last")
     called = call("report", "--html", "--out", tmp_path)
     assert (called.status, called.err) == (0, "")
     assert called.out == f"wrote {tmp_path / 'report.html'}\n"
     _, sections = read_page(tmp_path)
-    assert list(sections) == ["ml-100k/ssb", "ml-100k/cache-last"]  # as in the registry
+    assert list(sections) == ["ml-100k/ssb", "ml-100k/losses-last"]
     section = sections["ml-100k/ssb"]
     assert section["question"] == GRIDS["ssb"].question
     assert section["file"] == "records/ml-100k/ssb.npz"
     arms = section["arms"]
     named = [cell[0] for cell in arms["cells"]]
     found = paired(made_rows(), "in-batch", "full-softmax")
-    place = [(m["name"], m["k"]) for m in arms["measures"]].index(("recall", 20))
+    place = [(m["name"], m["k"]) for m in arms["measures"]].index(
+        (METRICS["recall"].label, 20)
+    )
     shown = arms["delta"][named.index("in-batch")][place]
     assert shown == pytest.approx(found.difference, rel=1e-5)
     assert arms["against"] == "full-softmax"
