@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from experiments import finish as finishing
-from experiments.commands import limits
+from experiments.commands.preconditions import LEAST, most_workers
 from experiments.engine.local import death
 from experiments.output.folders import id_of
 from research import files
@@ -96,8 +96,8 @@ def test_a_thousand_workers_are_limited_with_a_word(call, tmp_path, monkeypatch)
 
 
 def test_too_few_open_files_are_refused(call, monkeypatch):
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST - 1, -1))
-    refused(call("list"), f"only {limits.LEAST - 1} files may be open", "ulimit -n")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (LEAST - 1, -1))
+    refused(call("list"), f"only {LEAST - 1} files may be open", "ulimit -n")
     monkeypatch.setattr(
         resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2
     )
@@ -106,14 +106,14 @@ def test_too_few_open_files_are_refused(call, monkeypatch):
 
 def test_few_open_files_limit_the_workers(call, tmp_path, monkeypatch):
     monkeypatch.setattr(finishing, "cores", lambda: range(8))
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST, -1))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (LEAST, -1))
     asked = []
     monkeypatch.setattr(
         finishing, "run_in_workers", lambda *given: asked.append(given[-1])
     )
     called = call(*WORDS, tmp_path, "--jobs", "9")
-    assert asked == [limits.most_workers()] == [2]
-    assert called.err == f"2 of 9 workers, as only {limits.LEAST} files may be open\n"
+    assert asked == [most_workers()] == [2]
+    assert called.err == f"2 of 9 workers, as only {LEAST} files may be open\n"
 
 
 GREEDY = """
