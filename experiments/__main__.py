@@ -15,7 +15,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from experiments.commands.signals import (
@@ -66,23 +65,16 @@ def main(words: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     """The exit status of a command; what is refused is said in one line."""
-    from experiments.commands.installation import conflict
+    from experiments.commands.preconditions import refusal
 
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        print("error: the current folder was removed", file=sys.stderr)
-        return 2
-    if line := conflict(here):
+    if line := refusal():
         print(f"error: {line}", file=sys.stderr)
         return 2
-    from experiments.commands.limits import check_open_files
     from research.compiler import set_one_thread, set_xla_flags
     from research.types import InputError
 
     set_xla_flags()
     try:
-        check_open_files()
         if not words or words[0] in ("-h", "--help"):
             print(_overview())
             return 0 if words else 2

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.collect import collect, gathered, report
-from experiments.commands.limits import most_workers, open_files
+from experiments.commands.preconditions import most_workers, open_files
 from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display, print_recall
 from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers

@@ -10,8 +10,13 @@ from experiments.bench.cost import run_catalogue, run_cost, run_full_softmax
 from experiments.bench.protocol import PEERS
 from experiments.bench.results import BenchmarkResult, page_of, save_result
 from experiments.bench.setting import Setting
-from experiments.bench.speed import run_evaluation, run_losses, run_sweep, run_training
-from experiments.bench.top_k import run_top_k
+from experiments.bench.speed import (
+    run_evaluation,
+    run_losses,
+    run_sweep,
+    run_top_k,
+    run_training,
+)
 from experiments.output.folders import writable
 from research.files import replace
 from research.types import InputError, check_distinct, choose
@@ -56,6 +61,8 @@ class Bench:
             setting = Setting(self.quick, self.data_dir, peers, Path(scratch), say)
             for run in chosen or BENCHMARKS.values():
                 result = run(setting)
+                if self.quick:  # nothing is asked of its numbers
+                    result = result._replace(targets=())
                 print(f"wrote {save_result(result, folder)}")
                 for target in result.targets:
                     seen = target.seen

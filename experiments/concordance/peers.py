@@ -18,10 +18,12 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"  # what TFRS is written for
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 K = 20
+METRICS = ("recall", "precision", "ndcg", "mrr", "hit", "map")
+Arrays = dict[str, np.ndarray]
 Values = Iterator[tuple[str, str, float]]  # metric, call, value
 
 
-def recbole(made: dict[str, np.ndarray]) -> Values:
+def recbole(made: Arrays) -> Values:
     """Its collector ranks by torch.topk; users without a held-out item never occur."""
     import torch
     from recbole.config import Config
@@ -30,17 +32,17 @@ def recbole(made: dict[str, np.ndarray]) -> Values:
     names = ["Recall", "Precision", "NDCG", "MRR", "Hit", "MAP"]
     settings = {"metrics": names, "topk": [K], "metric_decimal_place": 16}
     config = Config("BPR", "made", config_dict={**settings, "use_gpu": False})
-    held = made["held"][made["held"].any(axis=1)]
-    scores = torch.tensor(_unseen_scores(made)[made["held"].any(axis=1)])
+    some = made["held"].any(axis=1)
+    scores = np.where(made["seen"], np.float32(-np.inf), made["scores"])[some]
     collector = Collector(config)
-    pairs = map(torch.tensor, np.nonzero(held))
-    collector.eval_batch_collect(scores, None, *pairs)
+    pairs = map(torch.tensor, np.nonzero(made["held"][some]))
+    collector.eval_batch_collect(torch.tensor(scores), None, *pairs)
     result = Evaluator(config).evaluate(collector.get_data_struct())
-    for name in names:
-        yield name.lower(), name, float(result[f"{name.lower()}@{K}"])
+    for metric, name in zip(METRICS, names):
+        yield metric, name, float(result[f"{metric}@{K}"])
 
 
-def rectools(made: dict[str, np.ndarray]) -> Values:
+def rectools(made: Arrays) -> Values:
     """It takes lists, as a table."""
     import pandas as pd
     from rectools import Columns
@@ -54,20 +56,17 @@ def rectools(made: dict[str, np.ndarray]) -> Values:
     }
     user, item = np.nonzero(made["held"])
     held = pd.DataFrame({Columns.User: user, Columns.Item: item})
-    for name, call, metric in (
-        ("recall", "Recall", Recall(K)),
-        ("precision", "Precision", Precision(K)),
-        ("ndcg", "NDCG", NDCG(K)),
+    usual = Recall(K), Precision(K), NDCG(K), MRR(K), HitRate(K), MAP(K)
+    calls = [(m, type(of).__name__, of) for m, of in zip(METRICS, usual)]
+    calls += [
         ("ndcg", "NDCG, divide_by_achievable", NDCG(K, divide_by_achievable=True)),
-        ("mrr", "MRR", MRR(K)),
-        ("hit", "HitRate", HitRate(K)),
-        ("map", "MAP", MAP(K)),
         ("map", "MAP, divide_by_k", MAP(K, divide_by_k=True)),
-    ):
+    ]
+    for name, call, metric in calls:
         yield name, call, float(metric.calc(pd.DataFrame(lists), held))
 
 
-def cornac(made: dict[str, np.ndarray]) -> Values:
+def cornac(made: Arrays) -> Values:
     """ranking_eval over a model that gives the scores."""
     from cornac.data import Dataset
     from cornac.eval_methods import ranking_eval
@@ -91,31 +90,17 @@ def cornac(made: dict[str, np.ndarray]) -> Values:
     train, test = dataset(made["seen"]), dataset(made["held"])
     model = Scores("made")
     model.fit(train)
-    for name, call, metric in (
-        ("recall", "Recall", Recall(K)),
-        ("precision", "Precision", Precision(K)),
-        ("ndcg", "NDCG", NDCG(K)),
-        ("hit", "HitRatio", HitRatio(K)),
-        ("mrr", "MRR", MRR()),
-        ("map", "MAP", MAP()),
-    ):
+    usual = Recall(K), Precision(K), NDCG(K), MRR(), HitRatio(K), MAP()
+    for name, metric in zip(METRICS, usual):
         (value,), _ = ranking_eval(model, [metric], train, test)
-        yield name, call, float(value)
+        yield name, type(metric).__name__, float(value)
 
 
-def lenskit(made: dict[str, np.ndarray]) -> Values:
+def lenskit(made: Arrays) -> Values:
     """Its item lists take their best items by score; RunAnalysis averages."""
     from lenskit.data import ItemList, ItemListCollection
     from lenskit.metrics import RunAnalysis
-    from lenskit.metrics.ranking import (
-        NDCG,
-        AveragePrecision,
-        Hit,
-        LogRankWeight,
-        Precision,
-        Recall,
-        RecipRank,
-    )
+    from lenskit.metrics import ranking as of
 
     every, lists, test = (ItemListCollection.empty(["user_id"]) for _ in range(3))
     for user, held in enumerate(made["held"]):
@@ -125,24 +110,20 @@ def lenskit(made: dict[str, np.ndarray]) -> Values:
         if held.any():
             lists.add(scored.top_n(K), user_id=user)
             test.add(ItemList(item_ids=np.flatnonzero(held)), user_id=user)
-    shifted = LogRankWeight(offset=1)
-    for name, call, metric in (
-        ("recall", "Recall", Recall(K)),
-        ("recall", "Recall without a cut-off, lists of 20", Recall()),
-        ("precision", "Precision", Precision(K)),
-        ("ndcg", "NDCG", NDCG(K)),
-        ("ndcg", "NDCG, LogRankWeight(offset=1)", NDCG(K, weight=shifted)),
-        ("mrr", "RecipRank", RecipRank(K)),
-        ("hit", "Hit", Hit(K)),
-        ("map", "AveragePrecision", AveragePrecision(K)),
-    ):
-        summary = RunAnalysis(metric).measure(lists, test).list_summary()
+    names = ("Recall", "Precision", "NDCG", "RecipRank", "Hit", "AveragePrecision")
+    calls = [(m, n, getattr(of, n)(K), lists) for m, n in zip(METRICS, names)]
+    shifted = of.NDCG(K, weight=of.LogRankWeight(offset=1))
+    calls += [
+        ("recall", "Recall without a cut-off, lists of 20", of.Recall(), lists),
+        ("ndcg", "NDCG, LogRankWeight(offset=1)", shifted, lists),
+        ("hit", "Hit, lists of all users", of.Hit(K), every),
+    ]
+    for name, call, metric, given in calls:
+        summary = RunAnalysis(metric).measure(given, test).list_summary()
         yield name, call, float(summary["mean"].iloc[0])
-    summary = RunAnalysis(Hit(K)).measure(every, test).list_summary()
-    yield "hit", "Hit, lists of all users", float(summary["mean"].iloc[0])
 
 
-def implicit(made: dict[str, np.ndarray]) -> Values:
+def implicit(made: Arrays) -> Values:
     """ALS whose item factors are the identity, so that its scores are the input's."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.evaluation import ranking_metrics_at_k
@@ -158,7 +139,7 @@ def implicit(made: dict[str, np.ndarray]) -> Values:
         yield name, f"ranking_metrics_at_k: {name}", float(values[name])
 
 
-def ir_measures(made: dict[str, np.ndarray]) -> Values:
+def ir_measures(made: Arrays) -> Values:
     """A run of all unseen items, by trec_eval but for RR."""
     from ir_measures import AP, RR, P, R, Success, calc_aggregate, nDCG
 
@@ -170,20 +151,13 @@ def ir_measures(made: dict[str, np.ndarray]) -> Values:
         if made["held"][user].any():
             wanted = np.flatnonzero(made["held"][user])
             held[str(user)] = {names[item]: 1 for item in wanted}
-    measures = {
-        "recall": R @ K,
-        "precision": P @ K,
-        "ndcg": nDCG @ K,
-        "mrr": RR @ K,
-        "hit": Success @ K,
-        "map": AP @ K,
-    }
-    values = calc_aggregate(list(measures.values()), held, run)
-    for name, measure in measures.items():
+    measures = [measure @ K for measure in (R, P, nDCG, RR, Success, AP)]
+    values = calc_aggregate(measures, held, run)
+    for name, measure in zip(METRICS, measures):
         yield name, str(measure), float(values[measure])
 
 
-def tfrs(made: dict[str, np.ndarray]) -> Values:
+def tfrs(made: Arrays) -> Values:
     """FactorizedTopK of (user, held-out item) pairs; items are rows of the identity."""
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
@@ -204,12 +178,8 @@ def tfrs(made: dict[str, np.ndarray]) -> Values:
         yield "recall", call, float(value)
 
 
-def _unseen_scores(made: dict[str, np.ndarray]) -> np.ndarray:
-    return np.where(made["seen"], np.float32(-np.inf), made["scores"])
-
-
 # By the name in the table: the package whose version is shown, and the adapter.
-LIBRARIES: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Values]]] = {
+LIBRARIES: dict[str, tuple[str, Callable[[Arrays], Values]]] = {
     "RecBole": ("recbole", recbole),
     "RecTools": ("rectools", rectools),
     "Cornac": ("cornac", cornac),

@@ -34,12 +34,6 @@ def programs(monkeypatch):
     return seen
 
 
-def vectors_of(out, grid):
-    """The vectors of each run that was trained, by side."""
-    paths = [folder / "vectors.npz" for folder in runs_of(out, grid)]
-    return {p.parent.name: dict(np.load(p)) for p in paths if p.is_file()}
-
-
 def judged(out):
     """What is written of each run's lists, to the byte."""
     names = ("metrics.json", "per_user.npz")
@@ -47,15 +41,19 @@ def judged(out):
     return {name: b for name, b in files.items() if name.endswith(names)}
 
 
-def losses_of(out, grid):
-    """The loss of each epoch of each run that was trained."""
+def numbers(out, grid):
+    """Vectors and losses of each run that was trained."""
     found = {}
-    for path in (folder / "history.csv" for folder in runs_of(out, grid)):
-        if path.is_file():
-            with path.open() as file:
-                rows = list(csv.DictReader(file))
-            found[path.parent.name] = [float(row["loss"]) for row in rows]
+    for folder in runs_of(out, grid):
+        if (folder / "vectors.npz").is_file():
+            vectors = dict(np.load(folder / "vectors.npz"))
+            found[folder.name] = vectors | {"loss": losses_of(folder)}
     return found
+
+
+def losses_of(folder):
+    with (folder / "history.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.slow
@@ -68,18 +66,14 @@ def test_a_grid_at_once_is_the_grid(call, tmp_path, programs):
     programs.clear()
     assert call(*words, tmp_path / "alone").status == 0
     assert set(programs) == {1}
-    one, other = (vectors_of(tmp_path / n, "warm") for n in ("at-once", "alone"))
+    one, other = (numbers(tmp_path / n, "warm") for n in ("at-once", "alone"))
     assert one.keys() == other.keys()
-    assert len(one) == 6
-    for name in one:
+    assert len({run["loss"][-1] for run in one.values()}) == 6, "no two runs are one"
+    for name, run in one.items():
+        assert run["loss"] == pytest.approx(other[name]["loss"], rel=1e-5), name
         for side in ("users", "items"):
-            found, expected = one[name][side], other[name][side]
-            np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
-    one, other = (losses_of(tmp_path / n, "warm") for n in ("at-once", "alone"))
-    assert len(one) == 6
-    for name in one:
-        assert one[name] == pytest.approx(other[name], rel=1e-5), name
-    assert len({losses[-1] for losses in one.values()}) == 6, "no two runs are one"
+            expected = other[name][side]
+            np.testing.assert_allclose(run[side], expected, atol=1e-5, err_msg=name)
     again = call(*words, tmp_path / "at-once", "--at-once", "4")
     assert "all 7 runs are finished already" in again.out
     # What is written of a run is what one by one is written of the same vectors.
@@ -102,9 +96,7 @@ def test_a_lost_run_costs_itself_alone(call, tmp_path):
     assert sum((f / "failed.json").is_file() for f in folders) == 2
     whole = [f for f in folders if (f / "metrics.json").is_file()]
     assert len(whole) == 2
-    for folder in whole:
-        with (folder / "history.csv").open() as file:
-            assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+    assert [len(losses_of(folder)) for folder in whole] == [2, 2]
 
 
 def test_what_breaks_a_program_fails_its_runs_with_the_reason(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands import installation
+from experiments.commands import preconditions
 from tests.experiments.test_bad_input import refused
 from tests.process import python
 
@@ -48,7 +48,7 @@ def test_a_folder_that_was_removed_is_refused(call, tmp_path, monkeypatch):
 
 def test_packages_of_two_copies_are_refused(call, clone, monkeypatch):
     found = {"research": clone, "experiments": ROOT}
-    monkeypatch.setattr(installation, "_folder_of", found.__getitem__)
+    monkeypatch.setattr(preconditions, "_folder_of", found.__getitem__)
     refused(call("list"), f"research is imported from {clone}", str(ROOT), "run make")
 
 
@@ -56,7 +56,7 @@ def test_packages_of_two_copies_are_found_apart(clone):
     """In a process of its own: research of a clone, experiments of this one."""
     (clone / "experiments" / "__main__.py").unlink()
     (clone / "experiments").rmdir()
-    module = "experiments.commands.installation"
+    module = "experiments.commands.preconditions"
     program = f"from pathlib import Path\nfrom {module} import conflict"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(ROOT)])}
     code = f"{program}\nprint(conflict(Path('/')))"

@@ -8,9 +8,8 @@ import signal
 import pytest
 
 from experiments import finish as finishing
-from experiments.commands import limits
+from experiments.commands.preconditions import LEAST
 from experiments.engine.local import death
-from experiments.output.folders import id_of
 from research import files
 from research.compiler import cores
 from tests.experiments.made import contents, runs_of
@@ -80,40 +79,33 @@ def test_how_a_worker_died(code, reason):
     assert death(code) == reason
 
 
-def test_a_thousand_workers_are_limited_with_a_word(call, tmp_path, monkeypatch):
-    asked = []
-
-    def workers(runs, data_dir, finished, running, jobs):
-        asked.append(jobs)
-        finishing.run_here(runs, data_dir, finished, running)
-
-    monkeypatch.setattr(finishing, "run_in_workers", workers)
-    called = call(*WORDS, tmp_path, "--jobs", "1000")
-    most = finishing.PER_CORE * len(cores())
-    assert asked == [most]
-    assert called.err == f"jobs is 1000: {most} workers, at most 4 per core\n"
-    assert {id_of(folder) for folder in runs_of(tmp_path, "few")}
-
-
 def test_too_few_open_files_are_refused(call, monkeypatch):
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST - 1, -1))
-    refused(call("list"), f"only {limits.LEAST - 1} files may be open", "ulimit -n")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (LEAST - 1, -1))
+    refused(call("list"), f"only {LEAST - 1} files may be open", "ulimit -n")
     monkeypatch.setattr(
         resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2
     )
     assert call("list").status == 0
 
 
-def test_few_open_files_limit_the_workers(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(finishing, "cores", lambda: range(8))
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (limits.LEAST, -1))
+@pytest.mark.parametrize(
+    ("jobs", "files", "most", "why"),
+    [
+        ("1000", -1, 4 * len(cores()), "jobs is 1000: {} workers, at most 4 per core"),
+        ("3", LEAST, 2, "2 of 3 workers, as only {files} files may be open"),
+    ],
+)
+def test_workers_are_limited_with_a_word(
+    jobs, files, most, why, call, tmp_path, monkeypatch
+):
     asked = []
     monkeypatch.setattr(
         finishing, "run_in_workers", lambda *given: asked.append(given[-1])
     )
-    called = call(*WORDS, tmp_path, "--jobs", "9")
-    assert asked == [limits.most_workers()] == [2]
-    assert called.err == f"2 of 9 workers, as only {limits.LEAST} files may be open\n"
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, -1))
+    called = call(*WORDS, tmp_path, "--jobs", jobs)
+    assert asked == [most]
+    assert called.err == why.format(most, files=files) + "\n"
 
 
 GREEDY = """

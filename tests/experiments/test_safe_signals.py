@@ -87,19 +87,26 @@ def started(code, *words, **options):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", STATUS)
-def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
+def ends(number, code, *words):
+    """The program begins, and a signal ends it with one line and its status."""
     skip_if_ignored(number)
-    process = started(("-c", SLEEPS), tmp_path / "made")
-    assert process.stdout.readline() == "begun\n"
-    assert len(contents(tmp_path)) == 1, "a part"
-    process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    process = started(("-c", code), *words)
+    try:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == STATUS[number] == 128 + number
     assert told.endswith("finished runs are kept, run again to go on\n")
     assert told.count("\n") == 1
-    assert contents(tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_ends_with_one_line_and_its_status(number, tmp_path):
+    ends(number, SLEEPS, tmp_path / "made")
+    assert contents(tmp_path) == {}, "no part is left"
 
 
 # The program itself, with an import that takes forever, as those of a cold start do.
@@ -125,41 +132,37 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", ["numpy", "tyro", "research.types"])
 def test_a_signal_while_modules_are_imported_is_one_line_too(program, name):
     for number in (signal.SIGINT, signal.SIGTERM):
-        skip_if_ignored(number)
-        process = started(("-c", IMPORTS + PROGRAMS[program]), name)
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(number)
-        _, told = process.communicate(timeout=30)
-        assert process.returncode == STATUS[number]
-        assert told.endswith(" finished runs are kept, run again to go on\n")
-        assert told.count("\n") == 1
+        ends(number, IMPORTS + PROGRAMS[program], name)
+
+
+DEADLINE = "import experiments.commands.signals as s\ns.DEADLINE = {}\n"
+UNRAISABLE = "ended = type('', (), {'__del__': lambda one: time.sleep(60)})()"
+# What takes the place of a sleep, by what it stands for; the deadline.
+STUCK = {
+    # Native code that is being loaded would abort on an exception, or keep it.
+    "an import": (IMPORTS + PROGRAMS["module"], "class Slow", "swallow()", 600),
+    "a compilation": (SLEEPS, "def parse", "swallow()", 0.2),
+    "a library's callback": (
+        *(SLEEPS, "def parse", f"{UNRAISABLE}; del ended; time.sleep(60)", 0.2),
+    ),
+}
 
 
 @pytest.mark.slow
-def test_an_exception_is_not_raised_into_a_module_that_is_imported():
-    """Native code that is being loaded would abort, or keep it to itself."""
-    swallowing = IMPORTS.replace("time.sleep(60)", "swallow()")
-    swallowing = swallowing.replace("class Slow", f"{SWALLOW}\nclass Slow")
-    late = "import experiments.commands.signals as s\ns.DEADLINE = 600\n"
-    process = started(("-c", late + swallowing + PROGRAMS["module"]), "numpy")
-    assert process.stdout.readline() == "begun\n"
-    process.terminate()
-    try:
-        _, told = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    assert process.returncode == 143
-    assert told == "terminated: finished runs are kept, run again to go on\n"
+@pytest.mark.parametrize("case", STUCK)
+def test_what_no_exception_ends_is_ended(case, tmp_path):
+    code, begin, stuck, deadline = STUCK[case]
+    code = code.replace("time.sleep(60)", stuck).replace(begin, f"{SWALLOW}\n{begin}")
+    word = "numpy" if case == "an import" else tmp_path / "made"
+    ends(signal.SIGTERM, DEADLINE.format(deadline) + code, word)
+    sweep(tmp_path)  # as the next run does when it starts
+    assert contents(tmp_path) == {}
 
 
 def test_importing_the_command_line_catches_no_signal():
-    code = f"""
-import signal
-before = [signal.getsignal(n) for n in {[int(n) for n in STATUS]}]
-import experiments.__main__
-assert before == [signal.getsignal(n) for n in {[int(n) for n in STATUS]}]
-"""
-    python("-c", code)
+    now = f"[signal.getsignal(n) for n in {[int(n) for n in STATUS]}]"
+    code = f"import signal; before = {now}; import experiments.__main__"
+    python("-c", f"{code}; assert before == {now}")
 
 
 @pytest.mark.slow
@@ -172,17 +175,6 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert process.returncode == 0
 
 
-def ends_after_its_deadline(code, tmp_path):
-    """A short one; with one line and the status of SIGTERM."""
-    code = "import experiments.commands.signals as s\ns.DEADLINE = 0.2\n" + code
-    process = started(("-c", code), tmp_path / "made")
-    assert process.stdout.readline() == "begun\n"
-    process.terminate()
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert told == "terminated: finished runs are kept, run again to go on\n"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_when_all_is_over_leaves_the_status_as_it_is(number):
@@ -190,24 +182,6 @@ def test_a_signal_when_all_is_over_leaves_the_status_as_it_is(number):
     process = started(("-c", OVER), int(number))
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 1
-
-
-@pytest.mark.slow
-def test_what_cant_be_interrupted_is_left(tmp_path):
-    """A compilation is native code: no exception reaches it."""
-    stuck = SLEEPS.replace("time.sleep(60)", "swallow()")
-    stuck = stuck.replace("def parse", f"{SWALLOW}\ndef parse")
-    ends_after_its_deadline(stuck, tmp_path)
-    sweep(tmp_path)  # as the next run does when it starts
-    assert contents(tmp_path) == {}
-
-
-@pytest.mark.slow
-def test_what_a_librarys_callback_swallows_is_said_once(tmp_path):
-    """Python says of an exception in a callback that it was ignored, with a stack."""
-    swallowed = "ended = type('', (), {'__del__': lambda one: time.sleep(60)})()"
-    code = SLEEPS.replace("time.sleep(60)", f"{swallowed}; del ended; time.sleep(60)")
-    ends_after_its_deadline(code, tmp_path)
 
 
 @pytest.mark.slow
@@ -224,7 +198,6 @@ def test_output_that_nobody_reads_ends_the_command():
 def test_in_a_notebook_an_interruption_is_one_line_too(capsys):
     assert stopped(signal.SIGINT) == 130
     assert capsys.readouterr().err.startswith("interrupted: ")
-    assert Stopped(signal.SIGTERM).number == signal.SIGTERM
     assert not isinstance(Stopped(1), Exception), "no run's failure"
 
 
