@@ -152,7 +152,11 @@ _EXACT: dict[str, dict[str, Any]] = {
     "full-softmax": {"negatives": ("catalogue",)},
 }
 _MOVING: dict[str, dict[str, Any]] = {
-    "scheduled": {"temperature": 0.3, "temperature_end": 0.1},
+    "learned": {"temperature_kind": "learned"},
+    "scheduled": {"temperature_kind": "scheduled,end=0.1", "temperature": 0.3},
+    "per-user": {"temperature_kind": "per-user"},
+    "by-popularity": {"temperature_kind": "by-popularity"},
+    "by-popularity+own": {"temperature_kind": "by-popularity,served=own"},
 }
 # Matrix factorisation, and the losses of a public benchmark on it, with the settings
 # that these share; temperatures are over cosines, except those of psl (half of them).
@@ -315,17 +319,9 @@ ARMS: dict[str, dict[str, Any]] = {
     **_FACTOR_ARMS,
     # Temperatures that move.
     **{
-        f"{name}-{kind}": {**changes, "temperature_kind": kind, **_MOVING.get(kind, {})}
+        f"{name}-{kind}": {**changes, **moving}
         for name, changes in _EXACT.items()
-        for kind in ("learned", "scheduled", "per-user", "by-popularity")
-    },
-    **{
-        f"{name}-by-popularity+own": {
-            **changes,
-            "temperature_kind": "by-popularity",
-            "temperature_served": "own",
-        }
-        for name, changes in _EXACT.items()
+        for kind, moving in _MOVING.items()
     },
     # Without demographics, genres and year.
     "in-batch+logq-id-only": {"logq": 1.0, **_ID_ONLY},

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import get_type_hints
 
 from research.data.names import name_of
+from research.entries import Chosen, Named, read
 from research.fields import (
     CorrectionFields,
     DataFields,
@@ -37,6 +38,7 @@ from research.marks import (
     Role,
     check_number,
     marked,
+    marks_of,
 )
 from research.types import InputError, choose
 
@@ -116,6 +118,18 @@ def swept_fields() -> tuple[str, ...]:
     return marked(Config, SWEPT)
 
 
+def entries_of(config: Config) -> dict[str, Chosen]:
+    """The entries of registries that fields name, with their values, by field."""
+    named = marks_of(Config, Named)
+    return {f: read(getattr(config, f), mark.registry) for f, mark in named}
+
+
+def swept_values(config: Config) -> dict[str, float]:
+    """The swept values of a run's entries, by names such as "scheduled.end"."""
+    found = (chosen.with_role(SWEPT) for chosen in entries_of(config).values())
+    return {name: value for values in found for name, value in values}
+
+
 def structure(config: Config) -> Config:
     """The config with all but structure at its default: a key of compiled programs.
 
@@ -133,6 +147,8 @@ def alike(config: Config) -> Config:
 
 def _without(config: Config, *roles: Role) -> Config:
     defaults = {name: getattr(REFERENCE, name) for name in marked(Config, *roles)}
+    for name, chosen in entries_of(config).items():
+        defaults.setdefault(name, chosen.text(*roles))
     if config.dropout == 0:
         defaults["dropout"] = 0.0
     return dataclasses.replace(config, **defaults)
@@ -147,6 +163,7 @@ def training_fields(config: Config) -> dict[str, object]:
     """
     fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
     fields |= {n: float(fields[n]) for n in _of_type(float) if type(fields[n]) is int}
+    fields |= {name: chosen.text() for name, chosen in entries_of(config).items()}
     serving = marked(Config, SERVING)
     unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}

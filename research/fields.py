@@ -9,6 +9,7 @@ several groups are checked by research/prepare.py.
 from dataclasses import dataclass
 from typing import Annotated
 
+from research.entries import Named
 from research.marks import (
     HOST,
     HYPER,
@@ -16,7 +17,6 @@ from research.marks import (
     SERVING,
     SWEPT,
     Choice,
-    Named,
     Range,
     check_marks,
 )
@@ -307,33 +307,7 @@ class TemperatureFields(Group):
     temperature_kind: Annotated[str, Named("research.temperature:TEMPERATURES")] = (
         "fixed"
     )
-    """Kind of temperature."""
-    temperature_low: Annotated[float, SWEPT, _ABOVE_0] = 0.01
-    """Lower bound of a temperature that is learned, per-user or by-popularity."""
-    temperature_high: Annotated[float, SWEPT, _ABOVE_0] = 1.0
-    """Upper bound of a temperature that is learned, per-user or by-popularity."""
-    temperature_end: Annotated[float, SWEPT, _ABOVE_0] = 0.05
-    """Value of a scheduled temperature after the last epoch."""
-    temperature_schedule: Annotated[str, Choice("linear", "cosine")] = "cosine"
-    """Course of a scheduled temperature over the training: linear or cosine."""
-    temperature_power: Annotated[float, SWEPT] = 0.1
-    """Power of an item's click share in its temperature (kind by-popularity)."""
-    temperature_served: Annotated[str, HOST, LATER, Choice("common", "own")] = "common"
-    """What divides an item's score when serving where each item has a temperature (kind
-    by-popularity): common (``temperature``) or own (what it was trained with)."""
-    temperature_spread: Annotated[float, SWEPT, _ABOVE_0] = 1.0
-    """Divisor of a user's loss less the mean loss, in nats (kind per-user): the larger,
-    the less users' temperatures differ."""
-
-    def check(self) -> None:
-        """Also refuses bounds of the temperature that are out of order."""
-        super().check()
-        low, high = self.temperature_low, self.temperature_high
-        if low >= high:
-            raise InputError(
-                f"temperature_low is {low:g}: it must be below temperature_high "
-                f"({high:g})"
-            )
+    """Kind of temperature, with its values, as in scheduled,end=0.1."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from research.registry import Registry, deferred
 from research.types import InputError, choose
 
 
@@ -104,23 +103,6 @@ class Choice:
         choose(value, dict.fromkeys(self.words), name)
 
 
-@dataclass(frozen=True)
-class Named:
-    """The name of an entry of a registry, by the registry's "module:NAME"."""
-
-    path: str
-
-    @property
-    def registry(self) -> Registry[Any]:
-        """The registry, imported on use, as its module imports the config in turn."""
-        registry: Registry[Any] = deferred(self.path).load()
-        return registry
-
-    def check(self, name: str, value: str) -> None:
-        """Raises InputError for a name that isn't registered."""
-        self.registry.choose(value)
-
-
 @functools.cache
 def _marks(cls: type) -> dict[str, tuple[Any, ...]]:
     """The marks of each field of a dataclass, by the field's name."""
@@ -161,5 +143,5 @@ def check_marks(group: Any, cls: type) -> None:
             if isinstance(part, int | float) and not ranges:
                 check_number(field.name, part)
         for mark in marks:
-            if isinstance(mark, Range | Choice | Named):
+            if hasattr(mark, "check"):
                 mark.check(field.name, value)

@@ -12,7 +12,6 @@ from research.losses.entry import NEGATIVES, SHIFT
 from research.negatives import SOURCES, entries_of, is_batch_alone
 from research.negatives.frequencies import FREQUENCIES
 from research.positives import POSITIVES
-from research.temperature import TEMPERATURES
 from research.towers import ENCODERS, takes_words, uses_history
 
 __all__ = ["unused"]
@@ -22,7 +21,6 @@ _READERS: tuple[tuple[Any, Callable[[Config], Iterable[str]]], ...] = (
     (SOURCES, lambda config: [s.name for s in entries_of(config.negatives, config)]),
     (FREQUENCIES, lambda config: [config.frequency]),
     (POSITIVES, lambda config: [config.positives]),
-    (TEMPERATURES, lambda config: [config.temperature_kind]),
 )
 
 

@@ -12,7 +12,8 @@ from research.config import (
     swept_fields,
     training_fields,
 )
-from research.marks import SERVING, marked
+from research.entries import Named
+from research.marks import SERVING, marked, marks_of
 from research.prepare import check_config
 from research.types import InputError, choose
 
@@ -92,6 +93,8 @@ def changed(name: str) -> Config:
         other: object = not value
     elif isinstance(value, (int, float)):
         other = value + 1
+    elif mark := dict(marks_of(Config, Named)).get(name):
+        other = next(entry for entry in mark.registry if entry != value)
     elif isinstance(value, str):
         other = value + "x"
     elif value is None:
@@ -108,7 +111,7 @@ OUTSIDE = {
     *("epochs", "evaluate_every", "evaluate_prior", "seed", "hyper"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
-    *("table_scale", "ips", "temperature_served"),
+    *("table_scale", "ips"),
 }
 
 

@@ -58,9 +58,7 @@ def temperature_at(config, progress=0.0, learned=None, users=()):
 def test_a_schedule_runs_from_the_temperature_to_its_end(schedule, halfway, quarter):
     config = small(
         temperature=0.4,
-        temperature_end=0.1,
-        temperature_kind="scheduled",
-        temperature_schedule=schedule,
+        temperature_kind=f"scheduled,end=0.1,schedule={schedule}",
     )
     expected = {0.0: 0.4, 0.25: quarter, 0.5: halfway, 1.0: 0.1}
     for progress, value in expected.items():
@@ -68,13 +66,14 @@ def test_a_schedule_runs_from_the_temperature_to_its_end(schedule, halfway, quar
 
 
 def test_by_popularity_is_a_power_of_the_click_share_around_the_average_click():
-    config = small(temperature=0.2, temperature_kind="by-popularity")
-    config = dataclasses.replace(config, temperature_power=0.5)
+    kind = "by-popularity,power=0.5"
+    config = small(temperature=0.2, temperature_kind=kind)
     item = np.asarray(temperature_at(config).item)
     np.testing.assert_allclose(item[0] / item[2], math.sqrt(8 / 2), rtol=1e-5)
     mean = np.sum(COUNTS * np.log(item)) / COUNTS.sum()
     assert math.exp(mean) == pytest.approx(0.2, rel=1e-5)
-    tight = dataclasses.replace(config, temperature_low=0.19, temperature_high=0.21)
+    bounds = f"{kind},low=0.19,high=0.21"
+    tight = dataclasses.replace(config, temperature_kind=bounds)
     item = np.asarray(temperature_at(tight).item)
     assert item.min() == pytest.approx(0.19)
     assert item.max() == pytest.approx(0.21)
@@ -86,8 +85,7 @@ def test_by_popularity_is_a_power_of_the_click_share_around_the_average_click():
 def test_items_are_served_by_the_logits_that_were_trained(power, served):
     """By score / temperature alone, popular items stand further up."""
     fold = made_fold()
-    config = small(temperature_kind="by-popularity", temperature_power=power)
-    config = dataclasses.replace(config, temperature_served=served)
+    config = small(temperature_kind=f"by-popularity,power={power},served={served}")
     trained = train(config, fold)
     counts = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
     q = np.maximum(counts, 0.3) / counts.sum()
@@ -112,7 +110,7 @@ def test_temperatures_broadcast_over_rows_and_columns():
 
 
 def test_each_user_has_the_temperature_of_its_loss():
-    config = small(temperature=0.1, temperature_kind="per-user", temperature_high=0.25)
+    config = small(temperature=0.1, temperature_kind="per-user,high=0.25")
     users = init_users(config, 5)
     assert isinstance(users, UserTemperatures)
     assert np.allclose(users.temperature, 0.1)
@@ -123,7 +121,7 @@ def test_each_user_has_the_temperature_of_its_loss():
     new = [one, 0.1, one, 0.25, 0.1]  # W(-1/e) = -1, W(0) = 0, bounded, unseen
     np.testing.assert_allclose(found.temperature, new, rtol=1e-4)
     assert not found.loss.any()
-    wide = dataclasses.replace(config, temperature_high=1.0, temperature_spread=4.0)
+    wide = dataclasses.replace(config, temperature_kind="per-user,spread=4")
     w = math.log(float(refresh_users(users, wide).temperature[3]) / 0.1)
     assert w * math.exp(w) == pytest.approx(1.0, rel=1e-5)  # (7 - 3) / 4
     assert w == pytest.approx(lambertw(1.0).real, rel=1e-5)
@@ -132,7 +130,7 @@ def test_each_user_has_the_temperature_of_its_loss():
 
 
 def test_a_learned_temperature_is_projected_into_its_bounds():
-    config = small(temperature_kind="learned", temperature_low=0.05)
+    config = small(temperature_kind="learned,low=0.05")
     hyper = traced_values(config)
     for start_at, end in ((0.01, 0.05), (0.3, 0.3), (7.0, 1.0)):
         learned = {"log_temperature": jnp.float32(math.log(start_at)), "bias": hyper}
@@ -154,7 +152,7 @@ def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by
     assert done.temperature == path[-1]
     log_t = float(done.params["loss"]["log_temperature"])
     assert math.exp(log_t) == pytest.approx(path[-1])
-    tight = {"temperature_low": 0.0999, "temperature_high": 0.1001}
+    tight = {"temperature_kind": "learned,low=0.0999,high=0.1001"}
     bounded = train(dataclasses.replace(config, **tight), fold)
     for row in bounded.history:
         assert 0.0998 < row["temperature"] < 0.1002
@@ -171,7 +169,7 @@ def test_a_learned_temperature_moves_stays_within_and_is_what_serving_divides_by
 
 def test_a_scheduled_temperature_ends_at_its_end_and_others_are_logged():
     fold = made_fold()
-    config = small(temperature_kind="scheduled", temperature_end=0.3)
+    config = small(temperature_kind="scheduled,end=0.3")
     path = [row["temperature"] for row in train(config, fold).history]
     assert path == sorted(path)
     assert path[-1] == pytest.approx(0.3, rel=1e-5)
@@ -184,7 +182,7 @@ def test_a_scheduled_model_is_served_at_the_temperature_it_was_last_trained_at(b
     """That of the last epoch, or of the one whose parameters validation keeps."""
     values = iter(float(epoch == best) for epoch in range(1, 4))
     config = small(
-        temperature_kind="scheduled", temperature_end=0.3, epochs=3,
+        temperature_kind="scheduled,end=0.3", epochs=3,
         evaluate_every=1 if best else 0, fit_on="train",
     )  # fmt: skip
     done = train(config, made_fold(), validate=lambda u, i: {"recall": next(values)})
@@ -201,7 +199,7 @@ def test_users_temperatures_are_refreshed_between_epochs():
     # With a spread that nothing reaches they stay, and so does the run. (No ReLU, near
     # whose kink training would magnify rounding.)
     linear = {"user_hidden": (), "item_hidden": ()}
-    still = train(dataclasses.replace(config, temperature_spread=1e9, **linear), fold)
+    still = train(small(temperature_kind="per-user,spread=1e9", **linear), fold)
     plain = train(small(**linear), fold)
     np.testing.assert_allclose(still.item_vectors, plain.item_vectors, atol=1e-4)
 
@@ -216,8 +214,8 @@ def test_one_compilation_over_all_that_is_traced():
     values = (
         {"hyper": ("margin=2",)},
         {"hyper": ()},
-        {"temperature_low": 0.02, "temperature_high": 0.5},
-        {"temperature_power": 0.0, "temperature_spread": 2.0, "temperature_end": 0.2},
+        {"temperature_kind": "by-popularity,low=0.02,high=0.5"},
+        {"temperature_kind": "by-popularity,power=0"},
         {"temperature": 0.3, "epochs": 2},
     )
     found = []
@@ -232,14 +230,27 @@ def test_one_compilation_over_all_that_is_traced():
 
 BAD = {
     "unknown temperature_kind 'lernt'": {"temperature_kind": "lernt"},
-    "unknown temperature_schedule 'log'": {"temperature_schedule": "log"},
-    "temperature_low is 2: it must be below temperature_high (1)": {
-        "temperature_low": 2.0
+    "unknown scheduled's schedule 'log'": {
+        "temperature_kind": "scheduled,schedule=log"
     },
-    "temperature_low is 1: it must be below": {"temperature_low": 1.0},
-    "temperature_end is 0: it must be above 0": {"temperature_end": 0.0},
-    "temperature_power is nan: it must be finite": {"temperature_power": math.nan},
-    "temperature_high is inf: it must be finite": {"temperature_high": math.inf},
+    "learned's low is 2: it must be below high (1)": {
+        "temperature_kind": "learned,low=2"
+    },
+    "learned's low is 1: it must be below": {"temperature_kind": "learned,low=1"},
+    "scheduled's end is 0: it must be above 0": {"temperature_kind": "scheduled,end=0"},
+    "by-popularity's power is nan: it must be finite": {
+        "temperature_kind": "by-popularity,power=nan"
+    },
+    "learned's high is inf: it must be finite": {
+        "temperature_kind": "learned,high=inf"
+    },
+    "learned's high is 'x': it must be a number": {
+        "temperature_kind": "learned,high=x"
+    },
+    "fixed takes no values": {"temperature_kind": "fixed,end=0.1"},
+    "unknown value of learned 'end'": {"temperature_kind": "learned,end=0.1"},
+    "low is given twice": {"temperature_kind": "learned,low=0.1,low=0.1"},
+    "low has no value": {"temperature_kind": "learned,low"},
     "temperature is 2: learned starts between": {
         "temperature": 2.0,
         "temperature_kind": "learned",
@@ -301,7 +312,7 @@ def test_a_temperature_at_which_cosines_hardly_hold_log_q_is_said():
         assert narrow_range(dataclasses.replace(config, **changes), counts) is None
     fewer = counts[:400]  # 0.250
     assert narrow_range(dataclasses.replace(config, temperature=0.24), fewer) is None
-    scheduled = {"temperature_kind": "scheduled", "temperature_end": 0.1}
+    scheduled = {"temperature_kind": "scheduled,end=0.1"}
     assert narrow_range(dataclasses.replace(config, **scheduled), counts) is None
     assert narrow_range(config, counts[:1]) is None
     flat = small(temperature=1.0)

@@ -20,7 +20,6 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"expected_count": True}),
     ({}, {"leave_own_out": True, "mask_same_item": True}),
     ({}, {"alpha": 0.5}),
-    ({}, {"temperature_end": 0.5}),
     ({}, {"loader_workers": 2}),
     ({"negatives": ("uniform:8",)}, {"warmup": 2}),
     ({"logq": 1.0}, {"frequency_rate": 0.5}),
@@ -49,7 +48,6 @@ NAMES = [" ".join((*base, "and", *change)) for base, change in IDLE]
 # Of which training is compared, and by how much vectors may differ.
 TRAINED = {
     "and expected_count": 0.0,
-    "and temperature_end": 0.0,
     "negatives and item_push": 0.0,
     "loss and mask_user_positives": 0.0,
     "logq and expected_count": 1e-5,
@@ -58,7 +56,6 @@ TRAINED = {
 USED: list[dict[str, Any]] = [
     {"expected_count": True, "logq": 1.0, "correct_positive": False},
     {"alpha": 0.5, "negatives": ("popularity:8",)},
-    {"temperature_end": 0.05, "temperature_kind": "scheduled"},
     {"loader_workers": 2, "negatives": ("uniform:8",)},
     {"frequency_rate": 0.5, "frequency": "streaming", "logq": 1.0},
     {"history": 3},

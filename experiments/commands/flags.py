@@ -18,8 +18,9 @@ from research import fields
 from research.baselines import BASELINES
 from research.config import Config
 from research.data import is_own
+from research.entries import Named
 from research.features import FEATURES, ITEM, USER
-from research.marks import Named, marks_of
+from research.marks import marks_of
 from research.splits import SplitRules
 
 

@@ -21,7 +21,7 @@ from research.marks import Range
 from research.negatives import MOST_LOGITS, is_batch_alone
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
-from research.temperature import kind_of
+from research.temperature import TEMPERATURES, kind_of
 from research.types import InputError
 
 __all__ = [
@@ -304,7 +304,7 @@ def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
             f"{name} uses no negatives: take in-batch, which costs nothing, "
             f"not {sources or 'none'}"
         )
-    if config.logq or config.hardest or config.temperature_kind != "fixed":
+    if config.logq or config.hardest or TEMPERATURES["fixed"] is not kind_of(config):
         raise InputError(
             f"{name} sees vectors, not logits: logq, hardest and a temperature "
             f"that moves do nothing to it"

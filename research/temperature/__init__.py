@@ -1,13 +1,15 @@
 """The registry of temperatures: what divides the score, and how it moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from research.config import Config
+from research.entries import NO_VALUES, Value, read
 from research.fields import TemperatureFields
+from research.marks import HOST, SWEPT, Choice, Range
 from research.registry import Registry, deferred
 from research.types import InputError
 
@@ -18,6 +20,7 @@ __all__ = [
     "check_temperature",
     "kind_of",
     "narrow_range",
+    "values_of",
 ]
 
 
@@ -39,11 +42,10 @@ class TemperatureKind(NamedTuple):
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
         are measured at the config's temperature, common to all users.
       refresh: (state, config) -> the state before an epoch.
-      bounded: whether it stays between temperature_low and temperature_high.
+      values: its own, by name; its functions find the swept ones in hyper, as
+        hyper["scheduled.end"]. Where there are low and high, it stays between them.
       learned: whether the history has a column of its value at the end of each epoch.
       common: whether all rows and columns of a step have the same.
-      reads: the config's fields that it alone reads, or shares with other entries
-        (research/unused.py).
     """
 
     at: Callable[..., Any]
@@ -57,10 +59,9 @@ class TemperatureKind(NamedTuple):
     init: Callable[[Config, int], Any] | None = None
     observe: Callable[[Any, Any, Any], Any] | None = None
     refresh: Callable[[Any, Config], Any] | None = None
-    bounded: bool = False
     learned: bool = False
     common: bool = True
-    reads: tuple[str, ...] = ()
+    values: Mapping[str, Value] = NO_VALUES
 
 
 # Limit of temperature times log of the number of items, above which log q in the loss
@@ -72,7 +73,11 @@ FLAT = 1.0  # from this temperature on cosines hardly tell items apart
 BOUNDED = {"cosine": "cosines", "bounded": "bounded dot products"}  # outputs, in words
 
 _KINDS = "research.temperature.kinds"
-_BOUNDS = ("temperature_low", "temperature_high")
+_ABOVE_0 = Range(0.0, open="low")
+_BOUNDS = {
+    "low": Value(0.01, _ABOVE_0, SWEPT),
+    "high": Value(1.0, _ABOVE_0, SWEPT),
+}
 
 TEMPERATURES: Registry[TemperatureKind] = Registry(
     "temperature_kind",
@@ -80,35 +85,42 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
         "fixed": TemperatureKind(deferred(f"{_KINDS}:fixed")),
         "learned": TemperatureKind(
             deferred(f"{_KINDS}:learned"),
-            lowest=lambda config: config.temperature_low,
+            lowest=lambda config: float(values_of(config)["low"]),
             start=deferred(f"{_KINDS}:learned_start"),
             project=deferred(f"{_KINDS}:within_bounds"),
             end=deferred(f"{_KINDS}:learned_end"),
-            bounded=True,
             learned=True,
-            reads=_BOUNDS,
+            values=_BOUNDS,
         ),
         "scheduled": TemperatureKind(
             deferred(f"{_KINDS}:scheduled"),
-            lowest=lambda config: min(config.temperature, config.temperature_end),
+            lowest=lambda config: min(config.temperature, values_of(config)["end"]),
             end=lambda config, learned, row: row["temperature"],
-            reads=("temperature_end", "temperature_schedule"),
+            values={
+                "end": Value(0.05, _ABOVE_0, SWEPT),
+                "schedule": Value("cosine", Choice("linear", "cosine")),
+            },
         ),
         "per-user": TemperatureKind(
             deferred(f"{_KINDS}:per_user"),
             init=deferred(f"{_KINDS}:init_users"),
             observe=deferred(f"{_KINDS}:observe_users"),
             refresh=deferred(f"{_KINDS}:refresh_users"),
-            bounded=True,
             common=False,
-            reads=(*_BOUNDS, "temperature_spread"),
+            # spread: divisor of a user's loss less the mean loss, in nats.
+            values=_BOUNDS | {"spread": Value(1.0, _ABOVE_0, SWEPT)},
         ),
         "by-popularity": TemperatureKind(
             deferred(f"{_KINDS}:by_popularity"),
             scale=deferred(f"{_KINDS}:by_popularity_scale"),
-            bounded=True,
             common=False,
-            reads=(*_BOUNDS, "temperature_power", "temperature_served"),
+            # served: what divides an item's score when serving, the temperature common
+            # to all or the item's own.
+            values=_BOUNDS
+            | {
+                "power": Value(0.1, None, SWEPT),
+                "served": Value("common", Choice("common", "own"), HOST),
+            },
         ),
     },
 )
@@ -116,20 +128,27 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
 
 def kind_of(config: TemperatureFields) -> TemperatureKind:
     """The entry of a config's temperature_kind."""
-    return TEMPERATURES.choose(config.temperature_kind)
+    kind: TemperatureKind = read(config.temperature_kind, TEMPERATURES).entry
+    return kind
+
+
+def values_of(config: TemperatureFields) -> Mapping[str, Any]:
+    """The values of a config's kind of temperature."""
+    return read(config.temperature_kind, TEMPERATURES).values
 
 
 def check_temperature(config: TemperatureFields) -> None:
-    """Refuses an initial value outside the bounds of a temperature that has bounds.
-
-    Raises:
-      InputError: an unknown kind, or such an initial value.
-    """
-    low, high = config.temperature_low, config.temperature_high
-    if kind_of(config).bounded and not low <= config.temperature <= high:
+    """Refuses bounds out of order, and an initial value outside them."""
+    name, _, values = read(config.temperature_kind, TEMPERATURES)
+    if "low" not in values or "high" not in values:
+        return
+    low, high = values["low"], values["high"]
+    if low >= high:
+        raise InputError(f"{name}'s low is {low:g}: it must be below high ({high:g})")
+    if not low <= config.temperature <= high:
         raise InputError(
-            f"temperature is {config.temperature:g}: {config.temperature_kind} starts "
-            f"between temperature_low ({low:g}) and temperature_high ({high:g})"
+            f"temperature is {config.temperature:g}: {name} starts between low "
+            f"({low:g}) and high ({high:g})"
         )
 
 

@@ -10,6 +10,7 @@ from scipy.special import lambertw
 
 from research.config import Config
 from research.negatives.source import Pool
+from research.temperature import values_of
 from research.types import Hyper, Pairs
 
 BRANCH = -math.exp(-1.0)  # Lambert's W is real from here on
@@ -46,7 +47,7 @@ class Moment(NamedTuple):
     """What the temperature of a step may depend on.
 
     Attributes:
-      config: the run's; its temperature_schedule is read.
+      config: the run's; its kind may have values of structure.
       learned: params["loss"], which holds what a kind learns.
       users: state of the users, or () where no user has a temperature.
       pairs: the step's pairs.
@@ -73,10 +74,10 @@ def learned(moment: Moment, hyper: Hyper) -> Temperature:
 
 
 def scheduled(moment: Moment, hyper: Hyper) -> Temperature:
-    """From temperature to temperature_end, by progress: linear or a cosine."""
-    start, end = hyper["temperature"], hyper["temperature_end"]
+    """From temperature to the end, by progress: linear or a cosine."""
+    start, end = hyper["temperature"], hyper["scheduled.end"]
     left = 1.0 - moment.progress
-    if moment.config.temperature_schedule == "cosine":
+    if values_of(moment.config)["schedule"] == "cosine":
         left = (1.0 + jnp.cos(jnp.pi * moment.progress)) / 2.0
     return Temperature(end + (start - end) * left)
 
@@ -108,8 +109,8 @@ def by_popularity_scale(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
 
 def _of_items(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
     mean = jnp.sum(pool.counts * pool.log_share) / jnp.sum(pool.counts)
-    power = hyper["temperature_power"] * (pool.log_share - mean)
-    low, high = hyper["temperature_low"], hyper["temperature_high"]
+    power = hyper["by-popularity.power"] * (pool.log_share - mean)
+    low, high = hyper["by-popularity.low"], hyper["by-popularity.high"]
     return jnp.clip(hyper["temperature"] * jnp.exp(power), low, high)
 
 
@@ -132,7 +133,7 @@ def within_bounds(
 
     A projection, so that at a bound the gradient still leads inwards.
     """
-    low, high = hyper["temperature_low"], hyper["temperature_high"]
+    low, high = hyper["learned.low"], hyper["learned.high"]
     within = jnp.clip(learned[LEARNED], jnp.log(low), jnp.log(high))
     return {**learned, LEARNED: within}
 
@@ -167,10 +168,11 @@ def refresh_users(users: UserTemperatures, config: Config) -> UserTemperatures:
     active = rows > 0
     if not active.any():
         return users
+    own = values_of(config)
     mean = np.where(active, total / np.maximum(rows, 1.0), 0.0)
-    over = np.where(active, mean - mean[active].mean(), 0.0) / config.temperature_spread
+    over = np.where(active, mean - mean[active].mean(), 0.0) / own["spread"]
     w = lambertw(np.maximum(over, BRANCH + 1e-12)).real
-    bounds = config.temperature_low, config.temperature_high
+    bounds = own["low"], own["high"]
     new = np.clip(config.temperature * np.exp(w), *bounds).astype(np.float32)
     # Two arrays of zeros, as the epoch takes over the buffer of each.
     return UserTemperatures(*map(jnp.asarray, (new, 0.0 * new, 0.0 * new)))

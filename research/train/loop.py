@@ -14,7 +14,7 @@ from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
 from research.registry import CACHES
-from research.temperature import kind_of
+from research.temperature import kind_of, values_of
 from research.train.checkpoint import Checkpoint, TrainingProgress
 from research.train.mesh import Placement, placement_over
 from research.train.model import Params, serve_task
@@ -203,7 +203,7 @@ def _served(
     task, kind = run.run.task, kind_of(run.config)
     both = serve_task(run.run.model, params, world, task)
     users, items = (placement.host(side) for side in both)
-    if kind.scale and run.config.temperature_served == "own":
+    if kind.scale and values_of(run.config).get("served") == "own":
         each = kind.scale(run.run.world[0].pool, run.hyper)
         items = items * np.asarray(each)[task.candidates, None]
     return users, items

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from research import rng
 from research.batches import epoch_batches
-from research.config import Config, swept_fields
+from research.config import Config, swept_fields, swept_values
 from research.losses import LOSSES, hyper_values, start_values
 from research.negatives.frequencies import FREQUENCIES
 from research.negatives.frequency import log_q_error
@@ -35,6 +35,7 @@ SAMPLE = 20  # rows of a batch; in a smaller one too few users show a collapse
 def traced_values(config: Config) -> Hyper:
     """The swept fields and the loss's own as float32 scalars on the device."""
     values = {name: getattr(config, name) for name in swept_fields()}
+    values |= swept_values(config)
     values |= hyper_values(config)
     values["epochs"] = config.epochs  # a schedule runs over all of them
     return {name: jnp.float32(value) for name, value in values.items()}

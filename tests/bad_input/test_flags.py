@@ -11,7 +11,8 @@ import pytest
 
 from experiments.commands.flags import DATA_FIELDS
 from research.config import Config
-from research.marks import Choice, Named, Range, marks_of
+from research.entries import Named
+from research.marks import Choice, Range, marks_of
 from research.memory import check_memory
 from research.types import InputError
 from tests.experiments.made import contents

@@ -1,0 +1,128 @@
+"""Values that belong to an entry of a registry: NAME[,key=value...], read in one place.
+
+An entry declares its ``values``; a field of the config names the entry together with
+those that differ from their defaults, as temperature_kind "scheduled,end=0.1". What an
+entry does not declare is refused, so no value can be set that nothing reads.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from research.marks import Choice, Range, Role, check_number
+from research.registry import Registry, deferred
+from research.types import InputError, choose
+
+Number = float | int
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of an entry: its default, what it may be, its role (as of a field)."""
+
+    default: Number | str
+    limits: Range | Choice | None = None
+    role: Role | None = None
+
+    def read(self, name: str, text: str) -> Number | str:
+        """The value that a text gives, within its limits."""
+        value: Number | str = text
+        if not isinstance(self.default, str):
+            kind = type(self.default)
+            try:
+                value = kind(text)
+            except ValueError:
+                what = "a whole number" if kind is int else "a number"
+                raise InputError(f"{name} is '{text}': it must be {what}") from None
+            check_number(name, value)
+        if self.limits is not None:
+            self.limits.check(name, value)  # type: ignore[arg-type]
+        return value
+
+
+NO_VALUES: Mapping[str, Value] = MappingProxyType({})
+
+
+class Chosen(NamedTuple):
+    """An entry as a field names it, with all of its values."""
+
+    name: str
+    entry: Any
+    values: Mapping[str, Any]
+
+    def text(self, *left_out: Role) -> str:
+        """What names it: without defaults, and without values of these roles.
+
+        Two texts of one choice, as "scheduled" and "scheduled,end=0.05", give one.
+        """
+        words = [self.name]
+        for name, value in declared(self.entry).items():
+            if value.role not in left_out and self.values[name] != value.default:
+                chosen = self.values[name]
+                words.append(f"{name}={_written(chosen)}")
+        return ",".join(words)
+
+    def with_role(self, role: Role) -> Iterator[tuple[str, Any]]:
+        """The values of a role, by their full names, such as "scheduled.end"."""
+        for name, value in declared(self.entry).items():
+            if value.role is role:
+                yield f"{self.name}.{name}", self.values[name]
+
+
+def _written(value: Number | str) -> str:
+    if isinstance(value, float):
+        return repr(int(value)) if value == int(value) else repr(value)
+    return str(value)
+
+
+def declared(entry: object) -> Mapping[str, Value]:
+    """The values that an entry takes."""
+    values: Mapping[str, Value] = getattr(entry, "values", NO_VALUES)
+    return values if isinstance(values, Mapping) else NO_VALUES
+
+
+def read(text: str, registry: Registry[Any]) -> Chosen:
+    """The entry that a text names, with its values.
+
+    Raises:
+      InputError: an unknown entry; a value that it does not take, that is given twice
+        or that is out of its limits.
+
+    >>> from research.temperature import TEMPERATURES
+    >>> read("scheduled,end=0.1", TEMPERATURES).values["end"]
+    0.1
+    """
+    name, *words = text.split(",")
+    entry = registry.choose(name)
+    known = declared(entry)
+    values: dict[str, Any] = {key: value.default for key, value in known.items()}
+    seen = set()
+    for word in words:
+        key, equals, given = word.partition("=")
+        if not known:
+            raise InputError(f"{registry.what} {text}: {name} takes no values")
+        choose(key, known, f"value of {name}")
+        if key in seen or not equals:
+            wrong = "is given twice" if equals else "has no value"
+            raise InputError(f"{registry.what} {text}: {key} {wrong}")
+        seen.add(key)
+        values[key] = known[key].read(f"{name}'s {key}", given)
+    return Chosen(name, entry, values)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The name of an entry of a registry, by the registry's "module:NAME"."""
+
+    path: str
+
+    @property
+    def registry(self) -> Registry[Any]:
+        """The registry, imported on use, as its module imports the config in turn."""
+        registry: Registry[Any] = deferred(self.path).load()
+        return registry
+
+    def check(self, name: str, value: str) -> None:
+        """Raises InputError for what names no entry, or values that it doesn't take."""
+        read(value, self.registry)
