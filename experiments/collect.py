@@ -39,9 +39,7 @@ from research.files import read_arrays, read_json
 from research.marks import LATER, marked
 from research.notices import say
 from research.prepare import is_towers, named
-from research.report.cells import not_recorded
-from research.report.contrast_pages import contrast_texts
-from research.report.contrasts import contrast_frame
+from research.report.contrasts import contrast_frame, contrast_texts
 from research.report.figures import mark_quick
 from research.report.pages import write_report, write_texts
 from research.report.pictures import save_figure
@@ -53,6 +51,7 @@ from research.report.records import (
     save_records,
     unpack,
 )
+from research.report.tables import not_recorded
 from research.types import InputError
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record

@@ -8,8 +8,7 @@ import pandas as pd
 
 from experiments.grid import Grid
 from experiments.output.whole import of_common_seeds
-from research.report.contrast_pages import in_family
-from research.report.contrasts import contrast_frame
+from research.report.contrasts import contrast_frame, in_family
 from research.report.predictions import (
     contrast_rows,
     not_judged,

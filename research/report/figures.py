@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.cells import UNMEASURED
 from research.report.contrasts import MARGIN, UNTESTED, measured
 from research.report.frontier import JUDGED, KINDS, POPULARITY, PRIOR, pareto
 from research.report.intervals import ALPHA
@@ -25,7 +24,7 @@ from research.report.pages import QUICK_MARK
 from research.report.pictures import Drawing, folded, look
 from research.report.plots import Plot, draw
 from research.report.records import RunResult
-from research.report.tables import swept_columns, wide, without_levels
+from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
 from research.types import InputError, choose
 
 PLAIN = 95  # characters of a note that fit the width

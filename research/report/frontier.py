@@ -12,7 +12,6 @@ from numpy import ndarray
 from research.contrast import cell_name as named_cell
 from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.cells import swept_fields
 from research.report.contrasts import UNTESTED
 from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
@@ -23,7 +22,7 @@ from research.report.pages import (
     write_texts,
 )
 from research.report.records import RunResult
-from research.report.tables import swept_columns, wide
+from research.report.tables import swept_columns, swept_fields, wide
 
 PRIOR = "prior"
 JUDGED = ("recall", "recall_item")

@@ -11,19 +11,22 @@ from numpy import ndarray
 
 from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_counted
 from research.files import beside, replace
-from research.report.cells import (
+from research.report.intervals import Estimate, over_seeds
+from research.report.records import RunResult
+from research.report.tables import (
+    NUMBER,
     CellSummary,
     beyond_the_catalogue,
     intervals,
+    long_form,
     measure,
     not_measured,
     not_recorded,
+    stated_columns,
     swept_fields,
     table_keys,
+    typed,
 )
-from research.report.intervals import Estimate, over_seeds
-from research.report.records import RunResult
-from research.report.tables import NUMBER, long_form, stated_columns, typed
 from research.types import InputError
 
 DAGGER = "†"

@@ -1,24 +1,316 @@
-"""The long table of a grid, from which its files and figures are derived."""
+"""The tidy frame of a grid: a row for each arm, swept values, metric and cut-off.
 
-from collections.abc import Sequence
+A cell is an arm at one swept value, whose runs are measured together. Tables, figures
+and the HTML page are derived from the frame.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
-from research.evaluate.metrics import Key
-from research.report.cells import (
-    TEMPERATURE,
-    UNMEASURED,
-    CellSummary,
-    intervals,
-    judged_alike,
-    measure,
-    swept_fields,
-    table_keys,
+from research.evaluate.metrics import (
+    CUTOFF,
+    DEFAULT_KS,
+    METRICS,
+    Key,
+    keys,
+    mean_counted,
+    metric_values,
 )
-from research.report.intervals import Interval
+from research.report.intervals import Estimate, Interval, over_seeds, two_way
 from research.report.records import RunResult
-from research.types import choose
+from research.types import Record, choose
+
+TEMPERATURE = "temperature"
+UNMEASURED = "not measured"  # how the note of a cell without a metric begins
+STACKED = 1 << 18  # values whose intervals are computed together: they stay in a cache
+
+
+class CellSummary(NamedTuple):
+    """One arm at one swept value: its runs' values, or the reason why it has none.
+
+    ``swept`` is in the order of the table's fields, None where the arm lacks one.
+    ``temperature`` is that of the runs' configs, NaN where none is known.
+    ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
+    ``users`` how many users it counts. ``failed`` is empty unless a run failed; then
+    there are no values, since a mean over fewer seeds would be another number. For the
+    same reason there are none of a metric that some runs lack; ``lacking`` is how many
+    do, by its name. ``judged_by`` are digests of the positives (``positives_of``).
+    """
+
+    arm: str
+    swept: tuple[float | None, ...]
+    temperature: float
+    seeds: tuple[int, ...]
+    means: dict[Key, Float[ndarray, " s"]]
+    values: dict[Key, Float[ndarray, "u s"]]
+    users: dict[Key, int]
+    lacking: dict[str, int]
+    failed: str
+    judged_by: tuple[str, str] = ("", "")
+
+    def hole(self, key: Key) -> str:
+        """Why the cell has no value of a metric; "" where it has one."""
+        if self.failed or key in self.means:
+            return self.failed
+        return f"{UNMEASURED} in {self.lacking[key.metric]} of {len(self.seeds)} runs"
+
+    def same_users(self, other: "CellSummary", key: Key) -> bool:
+        """Whether a metric counts the same users in both cells, with each seed.
+
+        Users whom other positives judge, as in another split, are not the same.
+        """
+        if not judged_alike(self.judged_by, other.judged_by):
+            return False
+        if self.users[key] != other.users[key] or key not in self.values:
+            return self.users[key] == other.users[key]
+        ours, theirs = (np.isnan(one.values[key]) for one in (self, other))
+        if ours.shape != theirs.shape:  # other seeds
+            ours, theirs = ours.any(axis=1), theirs.any(axis=1)
+        return np.array_equal(ours, theirs)
+
+
+def positives_of(record: Record) -> tuple[str, str]:
+    """Digests of the number of each user's held-out positives, and of their items.
+
+    The second one is empty for a record that doesn't name the items.
+    """
+    items = record.columns.get("item", np.zeros(0, np.int64))
+    counts, named = (a.astype("<i8").tobytes() for a in (record.held, items))
+    return sha256(counts).hexdigest(), sha256(named).hexdigest() if named else ""
+
+
+def judged_alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two records are of the same positives, as far as both say it.
+
+    >>> judged_alike(("3a", "7c"), ("3a", "")), judged_alike(("3a", ""), ("3b", ""))
+    (True, False)
+    """
+    return all(a == b or not a or not b for a, b in zip(one, other, strict=True))
+
+
+def swept_fields(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[str]:
+    """The swept fields named, then any other that the results carry."""
+    names = (name for result in results for name in result.swept)
+    return list(dict.fromkeys([*swept, *names]))
+
+
+def measure(
+    results: Sequence[RunResult], swept: Sequence[str] = ()
+) -> list[CellSummary]:
+    """A cell for each (arm, swept value), arms in order of first appearance.
+
+    The cut-offs are those that all records have.
+
+    Raises:
+      ValueError: a run appears twice; arms have different seeds; records have no common
+        cut-off.
+    """
+    fields = swept_fields(results, swept)
+    arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
+    groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]] = {}
+    for result in results:
+        values = (result.swept.get(name) for name in fields)
+        value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
+        groups.setdefault((result.arm, value), []).append(result)
+    _check(groups)
+    ks = [k for k, runs in _cutoffs(results).items() if not runs]
+    ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
+    return [_cell(arm, value, runs, ks) for (arm, value), runs in ordered]
+
+
+def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
+    """The cut-offs of the records, rising, and the runs that lack each of them."""
+    done = {n: r.record.ks.tolist() for n, r in enumerate(results) if r.record}
+    every = sorted({k for ks in done.values() for k in ks})
+    return {k: [results[n] for n, ks in done.items() if k not in ks] for k in every}
+
+
+def not_recorded(results: Sequence[RunResult]) -> list[str]:
+    """A line for each cut-off that some of the runs have and others lack."""
+    lines = []
+    for k, lacking in _cutoffs(results).items():
+        if lacking:
+            runs, (first, *_) = sum(r.record is not None for r in results), lacking
+            lines.append(
+                f"Cut-off {k} left out: {len(lacking)} of {runs} runs are recorded"
+                f" without it, such as `{first.arm}`, seed {first.seed}."
+            )
+    return lines
+
+
+def table_keys(cells: Sequence[CellSummary]) -> list[Key]:
+    """The metrics and cut-offs of a table: those of any run; all if none finished."""
+    done = [cell for cell in cells if not cell.failed]
+    if not done:
+        return keys(DEFAULT_KS)
+    ks = dict.fromkeys(k for name, k in done[0].means if not METRICS[name].cutoffs)
+    some = [
+        name
+        for name in METRICS
+        if any(cell.lacking[name] < len(cell.seeds) for cell in done)
+    ]
+    return keys(list(ks), some)
+
+
+def not_measured(results: Sequence[RunResult]) -> list[str]:
+    """A line for each metric that some of the runs have and others lack."""
+    records = [result.record for result in results if result.record is not None]
+    lines = []
+    for metric in METRICS.values():
+        lacking = sum(map(metric.absent, records))
+        if 0 < lacking < len(records):
+            heading, runs = metric.heading(CUTOFF), len(records)
+            lines.append(f"{heading}: {UNMEASURED} in {lacking} of {runs} runs.")
+    return lines
+
+
+def beyond_the_catalogue(results: Sequence[RunResult]) -> list[str]:
+    """A line for each column of a page whose cut-off is above the number of items."""
+    records = [result.record for result in results if result.record is not None]
+    items = max((len(record.item_counts) for record in records), default=0)
+    return [
+        f"{metric.heading(metric.page.second)} is missing: there are {items} items."
+        for metric in METRICS.values()
+        if metric.page and 0 < items < metric.page.second
+    ]
+
+
+def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Estimate:
+    """A cell's mean in one metric, or its difference from another cell's.
+
+    A difference of per-user metrics is paired by user and seed, one of whole-set
+    metrics by seed.
+
+    Raises:
+      ValueError: the two are over different users, so nothing pairs up.
+    """
+    _check_users(cell, key, other)
+    if key in cell.values:
+        return two_way(_values(cell, key, other))
+    return over_seeds(cell.means[key] - (other.means[key] if other else 0.0))
+
+
+EstimateArguments = tuple[CellSummary, Key, CellSummary | None]
+
+
+def intervals(calls: Iterable[EstimateArguments]) -> list[Interval]:
+    """The intervals of several calls of ``estimate``; many are computed at once.
+
+    Raises:
+      ValueError: as ``estimate``.
+    """
+    every = list(calls)
+    out: dict[int, Interval] = {}
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for n, (cell, key, other) in enumerate(every):
+        _check_users(cell, key, other)
+        if key in cell.values:
+            alike.setdefault(cell.values[key].shape, []).append(n)
+        else:
+            out[n] = estimate(cell, key, other).interval()
+    for (users, seeds), places in alike.items():
+        size = max(STACKED // max(users * seeds, 1), 1)
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            # users side by side in memory, which sums several times faster
+            stack = np.stack([_values(*every[n]).T for n in some]).swapaxes(1, 2)
+            mean, low, high = map(np.asarray, two_way(stack).interval())
+            for n, *ends in zip(some, mean, low, high, strict=True):
+                out[n] = Interval(*map(float, ends))
+    return [out[n] for n in range(len(every))]
+
+
+def _check_users(cell: CellSummary, key: Key, other: CellSummary | None) -> None:
+    if other is not None and not cell.same_users(other, key):
+        raise ValueError(
+            f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users, "
+            f"{other.arm} over {other.users[key]}, not the same, or judged by other "
+            "positives: no paired difference"
+        )
+
+
+def _values(
+    cell: CellSummary, key: Key, other: CellSummary | None
+) -> Float[ndarray, "u s"]:
+    """A per-user metric of a cell, or its difference from another cell's."""
+    values = cell.values[key].astype(np.float64)
+    return values - other.values[key] if other else values
+
+
+def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
+    seeded: dict[tuple[int, ...], str] = {}
+    for (arm, value), runs in groups.items():
+        seeds = tuple(sorted(run.seed for run in runs))
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
+        seeded.setdefault(seeds, arm)
+    if len(seeded) > 1:
+        (a, first), (b, second) = list(seeded.items())[:2]
+        raise ValueError(
+            f"{first} has seeds {list(a)}, {second} {list(b)}: not one table"
+        )
+
+
+def _temperature(run: RunResult) -> float:
+    """The temperature of a run's config, NaN for a baseline.
+
+    For a record without settings it is the swept value, or the last of the curve.
+    """
+    curve = (run.history or {}).get(TEMPERATURE) or [float("nan")]
+    known = {TEMPERATURE: curve[-1]} | run.swept | (run.settings or {})
+    return known[TEMPERATURE]
+
+
+def _cell(
+    arm: str, value: tuple[float | None, ...], runs: list[RunResult], ks: list[int]
+) -> CellSummary:
+    runs = sorted(runs, key=lambda run: run.seed)
+    seeds = tuple(run.seed for run in runs)
+    temperature = mean_counted(np.array([_temperature(run) for run in runs]))
+    first = arm, value, temperature, seeds
+    records = [run.record for run in runs if run.record is not None]
+    if len(records) < len(runs):
+        return CellSummary(*first, {}, {}, {}, {}, _why(runs))
+    if not ks:
+        raise ValueError(f"{arm}: records without a common cut-off: not one table")
+    if len({len(record.held) for record in records}) > 1:
+        raise ValueError(f"{arm} {value}: its seeds are over different users")
+    lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
+    by_seed = [metric_values(record, ks) for record in records]
+    values: dict[Key, ndarray] = {}
+    means: dict[Key, ndarray] = {}
+    users: dict[Key, int] = {}
+    for key in (key for key in by_seed[0] if not lacking[key.metric]):
+        column = np.stack([seed[key] for seed in by_seed]).T  # [u, s], or [s]
+        if METRICS[key.metric].per_user:
+            values[key] = column.astype(np.float32)  # half the memory of a large table
+            means[key] = np.array([mean_counted(seed) for seed in column.T])
+            users[key] = int((~np.isnan(column)).any(axis=1).sum())
+        else:
+            means[key], users[key] = column, len(records[0].held)
+    judged_by = positives_of(records[0])
+    return CellSummary(*first, means, values, users, lacking, "", judged_by)
+
+
+def _why(runs: list[RunResult]) -> str:
+    """The words "failed: <reason> (seed n)", seeds of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        if run.record is None:
+            reason = run.reason or "no reason given"
+            reasons.setdefault(reason, []).append(str(run.seed))
+    parts = [
+        f"{reason} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})"
+        for reason, seeds in reasons.items()
+    ]
+    return "failed: " + "; ".join(parts)
+
 
 LEADING = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 DELTA = ("against", "delta", "delta_low", "delta_high")

@@ -13,9 +13,9 @@ from experiments.tuned import TRIALS
 from research.config import Config
 from research.contrast import Part, Stated, Term
 from research.evaluate.metrics import METRICS
-from research.report.contrast_pages import contrast_texts
 from research.report.contrasts import (
     contrast_frame,
+    contrast_texts,
     paired,
     paired_users,
     verdict,

@@ -3,9 +3,8 @@
 import pytest
 
 from research.evaluate.metrics import METRICS
-from research.report.cells import measure
 from research.report.pages import markdown, marks
-from research.report.tables import long_form, table
+from research.report.tables import long_form, measure, table
 from research.types import InputError
 from tests.report.made import made_rows, swept_rows
 

@@ -12,12 +12,11 @@ from experiments.grid import Grid
 from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
-from research.report.cells import measure
 from research.report.figures import arms_figure, forest_figure
 from research.report.pages import marks, read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure, words_of
 from research.report.records import load_records, save_records
-from research.report.tables import table, wide
+from research.report.tables import measure, table, wide
 from tests.evaluate.made import random_fold
 from tests.report.made import made_record, made_rows
 

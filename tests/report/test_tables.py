@@ -6,12 +6,11 @@ import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report import cells
-from research.report.cells import measure
 from research.report.contrasts import paired as difference
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import swept_columns, table, typed, wide
+from research.report.tables import measure, swept_columns, table, typed, wide
 from research.types import InputError
 from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
 

@@ -17,8 +17,13 @@ from experiments.study import Report
 from research.contrast import NOT_DIFFERENT, Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.report.colours import around_zero, draw_line
-from research.report.contrast_pages import contrast_texts
-from research.report.contrasts import UNTESTED, Paired, family, paired_users
+from research.report.contrasts import (
+    UNTESTED,
+    Paired,
+    contrast_texts,
+    family,
+    paired_users,
+)
 from research.report.intervals import Interval, two_way
 from research.report.pages import (
     EMPTY,
