@@ -200,6 +200,13 @@ _FACTOR_ARMS: dict[str, dict[str, Any]] = {
     "mf-lambda-loss": {**_DOT, "loss": "lambda-loss"},
     "mf-lambda-loss-at-k": {**_DOT, "loss": "lambda-loss-at-k"},
 }
+# Against the second recipe, with one part of its towers left out (the grid recipe).
+_PARTS: dict[str, dict[str, Any]] = {
+    "in-batch+logq-mlp": {"logq": 1.0, "layers": "mlp"},
+    "in-batch+logq-linear": {"logq": 1.0, "user_hidden": (), "item_hidden": ()},
+    "in-batch+logq-no-history": {"logq": 1.0, "encoder": "none"},
+    "in-batch+logq-no-user-id": {"logq": 1.0, "user_features": ()},
+}
 _ID_ONLY: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
 
 
@@ -329,6 +336,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "full-softmax-id-only": {"negatives": ("catalogue",), **_ID_ONLY},
     **TOWER_ARMS,
     **RECIPES,
+    **_PARTS,
 }
 # Arms that also stand beside themselves with negatives which loader workers repeat.
 REPEATED = (

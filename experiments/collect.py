@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,17 @@ from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
-from experiments.resolve import Cell, has_choices, how_tuned, nothing_tuned
+from experiments.resolve import (
+    Cell,
+    Key,
+    expand,
+    has_choices,
+    how_chosen,
+    how_tuned,
+    nothing_tuned,
+)
 from experiments.tuned import FIELDS
+from experiments.tuner import Choice, known
 from research.config import REFERENCE, Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
@@ -65,6 +75,7 @@ def gathered(
     data_dir: str | None,
     digest: str,
     quick: bool = False,
+    choices: Mapping[Key, Choice] = MappingProxyType({}),
 ) -> list[Cell]:
     """The chosen cells and the grid's others that are finished, or failed, in a folder.
 
@@ -86,7 +97,9 @@ def gathered(
         faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
         return faults[folder] == ABSENT and (folder / "failed.json").is_file()
 
-    cells = whole_cells(grid, base, chosen, named_here, was_run, quick)
+    of_others = known(grid, expand(grid, base, 1), out, data_dir) if choices else {}
+    values = {key: one.changes for key, one in {**of_others, **choices}.items()}
+    cells = whole_cells(grid, base, chosen, named_here, was_run, quick, values)
     for folder, reason in faults.items():
         if reason not in (ABSENT, OTHER_CODE):
             say(f"{folder}: {reason}: left out")
@@ -104,6 +117,7 @@ def collect(
     quick: bool,
     users: int = 0,
     failed: Mapping[str, str] | None = None,
+    choices: Mapping[Key, Choice] = MappingProxyType({}),
 ) -> tuple[Path, list[RunResult], int]:
     """Gathers the runs of the cells into one file of records.
 
@@ -120,6 +134,7 @@ def collect(
     path = records_path(out, dataset, grid.name, base.split)
     header = {
         "grid": grid.name,
+        "reference": grid.reference,
         "dataset": dataset,
         "split": base.split,
         "fit_on": base.fit_on,
@@ -129,7 +144,7 @@ def collect(
     }
     if options := _options(base):
         header["options"] = options
-    if note := choices_note(results, grid, base):
+    if note := choices_note(results, grid, base, choices):
         header["choices"] = note
     header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
@@ -200,11 +215,18 @@ def _settings(config: Config) -> dict[str, float]:
     return {name: float(getattr(config, name)) for name in names}
 
 
-def choices_note(results: list[RunResult], grid: Grid, base: Config) -> str:
+def choices_note(
+    results: list[RunResult],
+    grid: Grid,
+    base: Config,
+    choices: Mapping[Key, Choice] = MappingProxyType({}),
+) -> str:
     """What the page of a tuned grid says of its choices: its trials, or none."""
     ran = [run for run in results if run.settings]
+    if choices:
+        return how_chosen(ran, max(choice.trials for choice in choices.values()))
     arms = {run.arm for run in results} & {*grid.arms}
-    if grid.tuning is None or not ran:
+    if grid.tuning is None or grid.tuning.by_validation or not ran:
         return ""
     if not has_choices(grid, base, arms):
         return nothing_tuned(grid, base, arms)
@@ -239,6 +261,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
+    grid = grid.but(reference=header.get("reference", grid.reference))
     if header.get("grid", grid.name) != grid.name:  # a file that was renamed
         raise InputError(f"{records}: records of {header['grid']}, not of {grid.name}")
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]

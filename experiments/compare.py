@@ -19,9 +19,11 @@ from experiments.collect import history_of
 from experiments.commands.flags import data_words, run_command
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
+from experiments.looks import validation
 from experiments.output.folders import finished, output, run_folder, run_id
 from experiments.resolve import Cell, as_chosen, expand, with_swept
-from experiments.runs import CLICKS, baseline, calibrated, rank, serve, validation
+from experiments.runs import baseline
+from experiments.serve import CLICKS, calibrated, rank, serve
 from research.calibration import Calibration
 from research.config import Config
 from research.data import name_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from experiments.collect import collect, gathered, report
 from experiments.commands.preconditions import most_workers, open_files
@@ -16,8 +17,9 @@ from experiments.output.index import write_index
 from experiments.output.locks import Claims, alone
 from experiments.output.plan import Run, is_done, locate, plan, still_due
 from experiments.output.whole import of_common_seeds
-from experiments.resolve import Cell
+from experiments.resolve import Cell, Key
 from experiments.study import StudyOptions
+from experiments.tuner import Choice
 from research.compiler import cores
 from research.config import Config
 from research.notices import say
@@ -145,6 +147,7 @@ def finish_grid(
     quick: bool,
     engine: EngineOptions,
     committed: Path | None,
+    choices: Mapping[Key, Choice] = MappingProxyType({}),
 ) -> bool:
     """Trains what is missing of a grid, then writes its records, tables and figures.
 
@@ -154,15 +157,21 @@ def finish_grid(
     cells, runs, total = plan(cells, grid.name, out, data_dir)
     writable(out)
     announce(grid.name, total, len(runs))
-    if engine.engine == "ray":
-        failed = _finish_on_ray(runs, data_dir, engine.ray_address)
-    else:
-        failed = finish(runs, data_dir, engine.jobs, engine.at_once)
+    failed = do_runs(runs, data_dir, engine)
     with alone(out):
         complete = _write_grid(
-            grid, base, cells, out, data_dir, quick, committed, failed
+            grid, base, cells, out, data_dir, quick, committed, failed, choices
         )
     return complete and not failed
+
+
+def do_runs(
+    runs: Sequence[Run], data_dir: str | None, engine: EngineOptions
+) -> dict[str, str]:
+    """Does the runs by an engine, under a display; returns as ``finish`` does."""
+    if engine.engine == "ray":
+        return _finish_on_ray(list(runs), data_dir, engine.ray_address)
+    return finish(runs, data_dir, engine.jobs, engine.at_once)
 
 
 def _write_grid(
@@ -174,13 +183,16 @@ def _write_grid(
     quick: bool,
     committed: Path | None,
     failed: Mapping[str, str],
+    choices: Mapping[Key, Choice],
 ) -> bool:
     """Writes a grid's files; returns whether all runs asked for are finished."""
     write_index(out)
     digest = digest_of(cells[0].config, data_dir)
     users = fold_of(cells[0].config, data_dir).fitted.n_users
-    whole = gathered(grid, base, cells, out, data_dir, digest, quick)
-    path, results, ignored = collect(grid, whole, out, digest, quick, users, failed)
+    whole = gathered(grid, base, cells, out, data_dir, digest, quick, choices)
+    path, results, ignored = collect(
+        grid, whole, out, digest, quick, users, failed, choices
+    )
     frame, written = report(grid, path, out)
     if ignored:
         print(f"{ignored} other runs in the grid's folder were ignored")

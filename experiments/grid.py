@@ -59,6 +59,9 @@ class Tuning:
         separately: with another value it is a variant, with its own choices.
       prior: whether the popularity prior when serving was chosen with those values (the
         grid ``tuning-prior``), for cells that don't sweep it.
+      by_validation: whether validation chooses anew in the output folder, in place of
+        committed choices by arm (experiments/tuner.py).
+      as_trained: arms whose question is a model without a prior: none is chosen.
       optional: whether arms are run all the same on a data set on which one of them has
         no choice, all of them at the values of their configs; else it is refused.
     """
@@ -66,6 +69,8 @@ class Tuning:
     as_arm: Mapping[str, str] = field(default_factory=dict)
     by: tuple[str, ...] = ()
     prior: bool = False
+    by_validation: bool = False
+    as_trained: tuple[str, ...] = ()
     optional: bool = False
 
 

@@ -7,6 +7,7 @@ values. ``resolve`` is the one place where they are put together and checked.
 import dataclasses
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.arms import arm
@@ -23,6 +24,9 @@ from research.types import InputError, check_distinct, choose
 
 if TYPE_CHECKING:
     from research.report.records import RunResult
+
+Key = tuple[str, str]  # of a row of a grid: its arm, its swept values as text
+Chosen = Mapping[Key, Mapping[str, Any]]  # fields that validation chose for a row
 
 QUICK_VALUES = 2
 QUICK_EPOCHS = 2
@@ -41,12 +45,18 @@ class Cell(NamedTuple):
     config: Config
 
 
+def key_of(cell: "Cell | RunResult") -> Key:
+    """The row of a grid that a cell belongs to, with the other seeds."""
+    return cell.arm, repr(cell.swept)
+
+
 def resolve(
     grid: Grid,
     base: Config,
     seeds: int | None = None,
     arms: tuple[str, ...] = (),
     quick: bool = False,
+    chosen: Chosen = MappingProxyType({}),
 ) -> list[Cell]:
     """The runs that are asked for, as in ``expand``, each config checked: once.
 
@@ -55,7 +65,7 @@ def resolve(
     Raises:
       InputError: the first reason, before any data is read.
     """
-    cells = expand(grid, base, seeds, arms, quick)
+    cells = expand(grid, base, seeds, arms, quick, chosen)
     for cell in cells:
         check_config(cell.config)
     return cells
@@ -67,8 +77,9 @@ def expand(
     seeds: int | None = None,
     arms: tuple[str, ...] = (),
     quick: bool = False,
+    chosen: Chosen = MappingProxyType({}),
 ) -> list[Cell]:
-    """Every run of the grid, in the order of its arms.
+    """Every run of the grid, in the order of its arms, with what validation chose.
 
     Raises:
       InputError: an arm, or one of a contrast, isn't the grid's; an arm is given
@@ -91,6 +102,8 @@ def expand(
         for swept in combinations(grid, name, base, quick):
             choice = tuned_values(grid, name, base, swept) if with_choices else {}
             config = with_swept(arm(name, base), choice | swept)
+            fields = chosen.get((name, repr(swept)), {})
+            config = dataclasses.replace(config, **fields)
             cells += [
                 Cell(name, swept, seed, dataclasses.replace(config, seed=seed))
                 for seed in range(n)
@@ -119,8 +132,10 @@ def with_changes(grid: Grid, base: Config) -> Config:
 
 def has_choices(grid: Grid, base: Config, arms: Collection[str] = ()) -> bool:
     """Whether arms of a grid take tuned values on the base's data set and split."""
-    if grid.tuning is None or not grid.tuning.optional:
-        return grid.tuning is not None
+    if grid.tuning is None or grid.tuning.by_validation:
+        return False
+    if not grid.tuning.optional:
+        return True
     return not any(_choices(grid, base, arms)[False])
 
 
@@ -144,6 +159,20 @@ def nothing_tuned(grid: Grid, base: Config, arms: Collection[str] = ()) -> str:
         f"Nothing was tuned for {', '.join(chosen[False])} on {where}: temperature and "
         f"rate of all arms are the grid's own."
     )
+
+
+def how_chosen(ran: Sequence["RunResult"], trials: int) -> str:
+    """What a page says of values that validation chose in a run's own folder."""
+    text = "Validation chose the epochs and the prior of each trained arm, in NDCG@20"
+    if trials > 1:
+        text += (
+            f", and its temperature, learning rate, weight decay and dropout among "
+            f"{trials} trials; those of baselines likewise"
+        )
+    shown = {"temperature": "Temperatures", "learning_rate": "Learning rates",
+             "epochs": "Epochs", PRIOR: "Priors"}  # fmt: skip
+    lists = [_by_value(ran, field, word) for field, word in shown.items()]
+    return " ".join([f"{text}.", *filter(None, lists)])
 
 
 def how_tuned(ran: Sequence["RunResult"], base: Config, grid: Grid) -> str:

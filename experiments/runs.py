@@ -2,124 +2,38 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.inputs import digest_of, prepared_run
+from experiments.looks import validation
 from experiments.output.checkpoints import checkpoint_of, discard
 from experiments.output.code import code_of
 from experiments.output.environment import environment
 from experiments.output.folders import serving_folder
 from experiments.output.plan import Run
 from experiments.output.seals import clear, sha256_of, write_metrics
+from experiments.serve import rank, serve
 from research.baselines import BASELINES, option_values
-from research.calibration import Calibration, NoScale, calibrate, calibrate_first
 from research.data import name_of
-from research.evaluate.metrics import CUTOFF, METRICS, mean_counted, summary
+from research.evaluate.metrics import CUTOFF, summary
 from research.evaluate.record import evaluate
-from research.evaluate.top_k import Scorer, dot_product, rank_scores, seen_items_of
+from research.evaluate.top_k import Scorer
 from research.files import read_arrays, write_arrays, write_csv, write_json
-from research.positives import log_share
 from research.prepare import Prepared, is_towers
 from research.report.records import RECORDS_VERSION, pack
 from research.saved.files import save_model
 from research.saved.model import saved_model
 from research.serving import AS_TRAINED, Serving
 from research.train.loop import NotFinite, Trained, train_together
-from research.types import Fold, InputError, Record
+from research.types import InputError
 
 Progress = Callable[[str], None]
-CLICKS = 2000  # most held-out clicks that calibrate a model
 HISTORY, VECTORS = "history.csv", "vectors.npz"
 MADE_BY = "made_by"  # among the arrays of the vectors
-
-
-def rank(run: Prepared, scorer: Scorer) -> np.ndarray:
-    """The best candidates for every query of the task, best first, [v, k]."""
-    fold = run.task.fold
-    return rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
-
-
-def score(run: Prepared, scorer: Scorer) -> Record:
-    """Ranks all candidates for every query of the task; keeps what tables need."""
-    return evaluate(run.task.fold, rank(run, scorer), scorer=scorer)
-
-
-def metric_means(
-    run: Prepared, scorer: Scorer, names: Sequence[str], k: int = CUTOFF
-) -> list[float]:
-    """Means of metrics of a scorer's lists, judged by the run's held-out positives."""
-    record = evaluate(run.task.fold, rank(run, scorer), ks=[k])
-    values = [np.atleast_1d(METRICS[name].of(record, k)) for name in names]
-    return [mean_counted(found) for found in values]
-
-
-def serve(
-    run: Prepared,
-    users: np.ndarray,
-    items: np.ndarray,
-    temperature: float | None = None,
-    serving: Serving = AS_TRAINED,
-) -> Scorer:
-    """score / temperature plus what serving adds by item (research/serving.py)."""
-    fitted = run.task.fold.fitted
-    bias = serving.bias(fitted.item_counts, fitted.items)
-    divisor = temperature or run.config.temperature
-    return dot_product(users, items, bias, 1.0 / divisor)
-
-
-def calibrated(
-    run: Prepared,
-    users: np.ndarray,
-    items: np.ndarray,
-    temperature: float | None = None,
-    clicks: int = CLICKS,
-    places: int | None = None,
-    min_clicks: int = 0,
-) -> Calibration:
-    """How much a model's scores should count beside log q, by held-out clicks.
-
-    Raises:
-      InputError: the clicks fit no scale (research/calibration.py).
-    """
-    drawn = np.sort(drawn_clicks(run.task.fold, clicks))
-    found = clicked_logits(run, users, items, drawn, temperature, min_clicks)
-    return calibrate(*found) if places is None else calibrate_first(*found, places)
-
-
-def clicked_logits(
-    run: Prepared,
-    users: np.ndarray,
-    items: np.ndarray,
-    drawn: np.ndarray,
-    temperature: float | None = None,
-    min_clicks: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of held-out clicks' users, -inf where lists leave an item out, and log q.
-
-    Returns:
-      Logits [c, i], log q [i], the row [c] and the item [c] of each click.
-    """
-    fold = run.task.fold
-    listed = fold.fitted.item_counts >= min_clicks
-    drawn = drawn[listed[fold.held_item[drawn]]]
-    rows = np.searchsorted(fold.evaluated, fold.held_user[drawn])
-    logits = users[rows] @ items.T / (temperature or run.config.temperature)
-    offsets, seen = seen_items_of(fold)
-    for n, row in enumerate(rows):
-        logits[n, seen[offsets[row] : offsets[row + 1]]] = -np.inf
-    logits[:, ~listed] = -np.inf
-    log_q = log_share(fold.fitted.item_counts)
-    return logits, log_q, np.arange(len(rows)), fold.held_item[drawn]
-
-
-def drawn_clicks(fold: Fold, clicks: int) -> np.ndarray:
-    """Indices of some held-out clicks of the evaluated users, [c]."""
-    mine = np.flatnonzero(np.isin(fold.held_user, fold.evaluated))
-    return np.random.default_rng(0).permutation(mine)[:clicks]
 
 
 def baseline(run: Prepared) -> Scorer:
@@ -265,31 +179,6 @@ def _serve_stored(
     learned = arrays.get("temperature")
     temperature = None if learned is None else float(learned)
     return serve(run, arrays["users"], arrays["items"], temperature, serving)
-
-
-def validation(run: Prepared) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
-    """Metrics of vectors at cut-off 20, for runs that are evaluated while training.
-
-    Of lists with the prior that the config's evaluate_prior names; with none where the
-    clicks fit no scale of the scores.
-    """
-    judged = run.config.evaluate_prior == "calibrated"
-
-    def validate(users: np.ndarray, items: np.ndarray) -> dict[str, float]:
-        serving = _calibrated_serving(run, users, items) if judged else AS_TRAINED
-        numbers = summary(score(run, serve(run, users, items, serving=serving)))
-        shown = ("ndcg", "recall", "coverage")
-        return {f"{name}@{CUTOFF}": numbers[name][CUTOFF] for name in shown}
-
-    return validate
-
-
-def _calibrated_serving(run: Prepared, users: np.ndarray, items: np.ndarray) -> Serving:
-    """Serving with the prior of highest likelihood of the run's held-out clicks."""
-    try:
-        return calibrated(run, users, items).by_rule(1.0)
-    except NoScale:
-        return AS_TRAINED
 
 
 def _json_numbers(numbers: dict[str, dict[int, float]]) -> dict[str, dict[int, Any]]:

@@ -97,6 +97,7 @@ class Config(
 
 
 REFERENCE = Config()
+DROPPED = 0.5  # stands for every rate of click_dropout above 0
 _TYPES = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
@@ -133,7 +134,7 @@ def swept_values(config: Config) -> dict[str, float]:
 def structure(config: Config) -> Config:
     """The config with all but structure at its default: a key of compiled programs.
 
-    Dropout of exactly 0 is structure: no random numbers are then drawn for it.
+    A rate of dropout of exactly 0 is structure: nothing is then drawn for it.
     """
     return _without(config, SWEPT, HYPER, SERVING, HOST)
 
@@ -151,6 +152,8 @@ def _without(config: Config, *roles: Role) -> Config:
         defaults.setdefault(name, chosen.text(*roles))
     if config.dropout == 0:
         defaults["dropout"] = 0.0
+    if config.click_dropout > 0:
+        defaults["click_dropout"] = DROPPED
     return dataclasses.replace(config, **defaults)
 
 

@@ -181,14 +181,17 @@ class TowerFields(Group):
     served: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
     normalised or shortened, so that longer ones of items rank higher)."""
-    layers: Annotated[str, LATER, Choice("mlp", "none", "bias")] = "mlp"
-    """Layers of the towers: mlp (hidden ones, then a linear one), none (a vector is the
-    id's own row: matrix factorisation), or bias (the same with a bias for each item:
-    the last number of each user's vector is 1)."""
+    layers: Annotated[str, LATER, Choice("mlp", "residual", "none", "bias")] = "mlp"
+    """Layers of the towers: mlp (hidden ones, then a linear one), residual (a linear
+    one, hidden ones beside it that start at zero, and the id's own row), none (a vector
+    is that row: matrix factorisation), or bias (the same with a bias for each item: the
+    last number of each user's vector is 1)."""
     table_scale: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.05
     """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
+    click_dropout: Annotated[float, SWEPT, LATER, Range(0.0, 1.0, "high")] = 0.0
+    """Share of the clicks of a history that are left out in training, at random."""
 
     def check(self) -> None:
         """Also refuses hidden layers without units, and item biases beside cosines."""
@@ -335,9 +338,14 @@ class TrainFields(Group):
     evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only). The epoch
     with the best NDCG@20 is served, judged by lists without exposure and min_clicks."""
-    evaluate_prior: Annotated[str, HOST, LATER, Choice("none", "calibrated")] = "none"
-    """Popularity prior of the lists that evaluate_every judges by: none, or calibrated,
-    the one that the validation clicks give after that epoch (none if they fit none)."""
+    evaluate_prior: Annotated[
+        str, HOST, LATER, Choice("none", "calibrated", "best")
+    ] = "none"
+    """Popularity prior of the lists that evaluate_every judges by: none; calibrated,
+    the one that the validation clicks give after that epoch (none if they fit none); or
+    best, the one of highest NDCG@20 among a few."""
+    patience: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    """Validations in a row without a better one that end training (0: none does)."""
     seed: Annotated[int, HOST, _SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 

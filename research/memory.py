@@ -65,6 +65,12 @@ def check_squares(model: str, squares: int, items: int) -> None:
         )
 
 
+def _with_user_ids(config: Config) -> bool:
+    if config.user_features is None:
+        return config.layers == "residual"
+    return "id" in config.user_features
+
+
 def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     """Bytes of the largest arrays, by the fields that decide them."""
     dim, history = config.dim, config.history if uses_history(config) else 0
@@ -72,7 +78,7 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     batch = min(config.batch, len(fitted.user))
     ids = config.item_features is None or "id" in config.item_features
     rows = fitted.n_items * (ids + (history > 0))
-    rows += fitted.n_users * ("id" in (config.user_features or ()))
+    rows += fitted.n_users * (_with_user_ids(config))
     rows += VOCABULARY * takes_words(config)
     copies = 1 if OPTIMISERS[config.optimiser].touched_only else 3
     widths = (config.user_hidden, config.item_hidden)

@@ -111,6 +111,10 @@ def _idle(config: Config) -> dict[str, str]:
         (("served",), config.output != "dot", f"output is {config.output}"),
         (("window_days",), windowed, "nothing goes by windows of time"),
         (("evaluate_every",), looked, f"there are no more than {config.epochs} epochs"),
-        (("evaluate_prior",), watched, "no epoch is evaluated before the last"),
+        (
+            ("evaluate_prior", "patience"),
+            watched,
+            "no epoch is evaluated before the last",
+        ),
     )
     return {name: why for names, on, why in switched if not on for name in names}

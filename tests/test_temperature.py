@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import lambertw
 
-from experiments.runs import serve
+from experiments.serve import serve
 from research.config import Config
 from research.negatives.source import Pool
 from research.positives import log_share

@@ -26,8 +26,8 @@ from experiments.bench.protocol import (
 from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
 from experiments.engine.local import RunStatus, run_in_workers
 from experiments.output.plan import Run
-from experiments.runs import score
-from experiments.runs import serve as scorer_of
+from experiments.serve import score
+from experiments.serve import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
 from research.compiler import compute_where_called, cores

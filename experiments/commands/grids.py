@@ -7,7 +7,7 @@ experiments/finish.py and is imported when there is something to do.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -19,7 +19,7 @@ from experiments.commands.flags import (
     run_command,
 )
 from experiments.engine import EngineOptions
-from experiments.grid import Grid, check_statements
+from experiments.grid import Grid, Tuning, check_statements
 from experiments.grids import GRIDS
 from experiments.inputs import AUTO, chosen_split
 from experiments.lookup import experiments, find
@@ -34,7 +34,15 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
-from experiments.resolve import Cell, changes_on, has_choices, nothing_tuned, resolve
+from experiments.resolve import (
+    Cell,
+    Key,
+    changes_on,
+    has_choices,
+    key_of,
+    nothing_tuned,
+    resolve,
+)
 from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.compiler import compute_where_called
 from research.config import Config
@@ -42,10 +50,15 @@ from research.data import check_dataset, is_own, name_of
 from research.files import read_json
 from research.notices import say
 from research.splits import SPLITS
-from research.types import InputError, check_distinct
+from research.types import InputError, check_distinct, choose
+
+if TYPE_CHECKING:
+    from experiments.output.plan import Run as PlannedRun
+    from experiments.tuner import Choice
 
 RESULTS = Path("results")
 WRITTEN = ("columns", "core", "split", "split_seed", "split_rule", "validation_share")
+OF_GRIDS = ("tune", "epochs", "fixed_epochs", "set", "reference")  # flags
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
 
@@ -70,6 +83,17 @@ class Run:
     """Number of seeds; default: that of the grid or study."""
     arms: tuple[str, ...] = ()
     """Only these arms of the grid or study."""
+    tune: int | None = None
+    """Trials of each arm on validation (docs/own-data.md); default: committed choices
+    where there are any, else one trial, which chooses length and prior alone."""
+    epochs: int | None = None
+    """Most epochs; validation chooses among them where the grid goes by validation."""
+    fixed_epochs: bool = False
+    """Train all epochs, choosing nothing on validation."""
+    set: tuple[str, ...] = ()
+    """Fields of the config for every run, as NAME=VALUE: batch=1024."""
+    reference: str = ""
+    """Arm that differences are taken from; default: that of the grid."""
     quick: bool = False
     """A smoke run: every arm, two epochs, few swept values, one seed."""
     out: Path = Path("out")
@@ -134,7 +158,7 @@ class Run:
           InputError: naming the first.
         """
         simulated = study.place == SIMULATED
-        unused = ["at_once", "show", "split", *data_values(self.data)]
+        unused = ["at_once", "show", "split", *OF_GRIDS, *data_values(self.data)]
         unused += ["dataset", "data_dir"] if simulated else []
         for flag in self._given(*unused):
             name, about = flag.replace("_", "-"), ""
@@ -155,6 +179,7 @@ class Run:
 
     def _run_grid(self, grid: Grid, out: Path) -> int:
         check_statements(grid, GRIDS)
+        grid = self._changed(grid)
         own = changes_on(grid, self.dataset)
         for flag in self._given("split", *data_values(self.data)):
             if flag in own:
@@ -171,7 +196,8 @@ class Run:
         split = chosen_split(split, self.dataset, self.data_dir, columns)
         base = Config(dataset=self.dataset, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
-        if grid.tuning and not has_choices(grid, base, self.arms):
+        by_validation = grid.tuning is not None and grid.tuning.by_validation
+        if grid.tuning and not (by_validation or has_choices(grid, base, self.arms)):
             say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
         if self.show:
             from experiments.commands.show import show
@@ -179,17 +205,102 @@ class Run:
             return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
 
+        choices: dict[Key, Choice] = {}
+        if (by_validation or self.tune) and not (self.quick or self.fixed_epochs):
+            choices = self._choices(grid, cells, out)
+            chosen = {key: choice.changes for key, choice in choices.items()}
+            cells = resolve(grid, base, self.seeds, self.arms, False, chosen)
+
         name = f"{file_name(grid.name, cells[0].config.split)}.csv"
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
         if self.data != NO_DATA_FLAGS or out.resolve() == RESULTS.resolve():
             committed = None
         complete = finish_grid(
-            grid, base, cells, out, self.data_dir, self.quick, self._engine(), committed
+            grid,
+            base,
+            cells,
+            out,
+            self.data_dir,
+            self.quick,
+            self._engine(),
+            committed,
+            choices,
         )
         return FINISHED if complete else FAILED
 
+    def _changed(self, grid: Grid) -> Grid:
+        """The grid as the flags change it."""
+        changes = dict(parsed(word) for word in self.set)
+        if self.epochs is not None:
+            changes["epochs"] = self.epochs
+        if self.tune is not None:
+            if self.tune < 1:
+                raise InputError(f"tune is {self.tune}: it must be at least 1")
+            if self.quick or self.fixed_epochs:
+                raise InputError("--tune chooses epochs: not with a fixed number")
+            as_trained = grid.tuning.as_trained if grid.tuning else ()
+            grid = grid.but(tuning=Tuning(by_validation=True, as_trained=as_trained))
+        reference = self.reference or grid.reference
+        choose(reference, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+        if self.arms and reference not in self.arms:
+            if self.reference:
+                raise InputError(f"reference {reference} is not among --arms")
+            choose(self.arms[0], dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
+            say(f"{grid.name}: differences are from {self.arms[0]}: no {reference}")
+            reference = self.arms[0]
+        return grid.but(changes={**grid.changes, **changes}, reference=reference)
+
+    def _choices(self, grid: Grid, cells: list[Cell], out: Path) -> "dict[Key, Choice]":
+        """What validation chose for each arm: found in a file, or by trials now."""
+        from experiments.finish import do_runs
+        from experiments.tuner import choose, known, notes
+
+        def do(runs: "list[PlannedRun]") -> None:
+            do_runs(runs, self.data_dir, self._engine())
+
+        choices: dict[Key, Choice] = {}
+        if self.tune is None:
+            choices = known(grid, cells, out, self.data_dir)
+        left = [cell for cell in cells if key_of(cell) not in choices]
+        if left:
+            if self.tune is None:
+                say(
+                    f"{grid.name}: not tuned on {name_of(self.dataset)}: validation "
+                    "chooses length and prior alone; --tune 8 tries other values, too"
+                )
+            writable(out)
+            choices |= choose(grid, left, self.tune or 1, out, self.data_dir, do)
+        for line in notes(choices, cells):
+            say(line)
+        return choices
+
     def _cells(self, grid: Grid, base: Config) -> list[Cell]:
         return resolve(grid, base, self.seeds, self.arms, self.quick)
+
+
+def parsed(word: str) -> tuple[str, Any]:
+    """A field of the config and its value, from NAME=VALUE.
+
+    Raises:
+      InputError: no such field, or a value of another type.
+
+    >>> parsed("batch=1024"), parsed("item_features=id,genres")
+    (('batch', 1024), ('item_features', ('id', 'genres')))
+    """
+    name, equals, text = word.partition("=")
+    usual = choose(name, vars(Config()), "field to set")
+    if not equals:
+        raise InputError(f"--set {word}: expected NAME=VALUE")
+    if usual is None or isinstance(usual, tuple):
+        parts = tuple(filter(None, text.split(",")))
+        return name, tuple(map(int, parts)) if name.endswith("hidden") else parts
+    if isinstance(usual, bool):
+        return name, choose(text, {"True": True, "False": False}, f"value of {name}")
+    try:
+        return name, type(usual)(text)
+    except ValueError:
+        kind = "whole number" if isinstance(usual, int) else "number"
+        raise InputError(f"--set {word}: {name} is a {kind}") from None
 
 
 def _say(line: str) -> None:

@@ -259,7 +259,7 @@ def _calibration_lines(
     run: Prepared, users: ndarray, items: ndarray, temperature: float
 ) -> Iterator[str]:
     """Lines on fits to the validation clicks, or on why there are none."""
-    from experiments.runs import calibrated, metric_means, serve
+    from experiments.serve import calibrated, metric_means, serve
     from research.calibration import PLACES
     from research.exposure import IMPRESSIONS
 

@@ -19,6 +19,7 @@ from experiments.grids.negatives import NEGATIVES
 from experiments.grids.other_data import OTHER_DATA
 from experiments.grids.positives import POSITIVES
 from experiments.grids.push import PUSH
+from experiments.grids.recipe import RECIPE
 from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.sample_size import SAMPLE_SIZE
 from experiments.grids.search import SEARCH
@@ -40,6 +41,7 @@ GRIDS: Registry[Grid] = Registry(
             *(FEATURES, DEPTH, HISTORY, SEARCH),
             POSITIVES,
             *(OTHER_DATA, BASELINE_GRID),
+            RECIPE,
             *(TUNING, TUNING_VARIANTS, TUNING_PRIOR),
         )
     },

@@ -13,7 +13,8 @@ full-softmax; an average recommendation popularity (ARP) of about 34 training cl
 the top 20 of in-batch, and of about 110 in that of full-softmax.
 """
 
-from experiments.grid import Contrast, Grid
+from experiments.grid import Contrast, Grid, Tuning
+from experiments.recipe import SECOND
 
 _CORRECT = (
     *("in-batch+logq", "mixed+logq", "mixed-popularity+logq", "uniform-softmax"),
@@ -47,6 +48,10 @@ SSB = Grid(
     reference="full-softmax",
     seeds=3,
     minutes="7",
+    changes=SECOND,
+    tuning=Tuning(
+        by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
+    ),
     contrasts=(
         Contrast("in-batch+logq", "in-batch"),
         Contrast("in-batch+logq", "in-batch", "recall_item"),

@@ -22,7 +22,8 @@ from research.splits import SPLITS
 ROOT = Path(research.__file__).parent
 # Readers of data don't count: a run's id has the digest of what was read.
 APART = ("data", "report")
-JOINS = ("runs.py", "inputs.py")  # modules of experiments/ that join the stages
+# Modules of experiments/ that join the stages.
+JOINS = ("runs.py", "serve.py", "looks.py", "inputs.py")
 STAGES = ("losses", "sources", "frequencies", "features", "encoders", "temperatures",
           "optimisers", "baselines", "positives")  # fmt: skip
 LIBRARY = ("research", "experiments")

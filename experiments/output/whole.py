@@ -6,18 +6,17 @@ Running some arms or seeds adds to a grid's records, or renews them, and removes
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from experiments.arms import ARMS
 from experiments.grid import Grid
-from experiments.resolve import Cell, as_chosen, expand
+from experiments.resolve import Cell, Chosen, Key, as_chosen, expand, key_of
 from research.baselines import BASELINES
 from research.config import Config
 from research.notices import say
 from research.prepare import is_towers
 from research.report.records import RunResult
 from research.types import InputError
-
-ArmAndValues = tuple[str, str]  # the swept values as text
 
 
 def whole_cells(
@@ -27,6 +26,7 @@ def whole_cells(
     named: Callable[[Config], Config],
     was_run: Callable[[Cell], bool],
     quick: bool = False,
+    values: Chosen = MappingProxyType({}),
 ) -> list[Cell]:
     """The chosen cells and every other cell of the grid that was run, in its order.
 
@@ -37,14 +37,15 @@ def whole_cells(
     arms have tuned ones, and the other way round: a table doesn't compare the two. An
     arm that is invalid on these data, and not chosen, is passed over.
     """
-    first = _first_seeds(as_chosen(grid, base, {c.arm for c in chosen}), base, quick)
-    cells = {(_key(cell), cell.seed): cell for cell in chosen}
+    grid = as_chosen(grid, base, {c.arm for c in chosen})
+    first = _first_seeds(grid, base, quick, values)
+    cells = {(key_of(cell), cell.seed): cell for cell in chosen}
     known = {(cell.config, cell.seed) for cell in chosen}
     seeds, invalid = max(cell.seed for cell in chosen) + 1, set[str]()
     for n in itertools.count():
         others: list[Cell] = []
         for cell in first:
-            if cell.arm in invalid or (_key(cell), n) in cells:
+            if cell.arm in invalid or (key_of(cell), n) in cells:
                 continue
             try:
                 config = named(dataclasses.replace(cell.config, seed=n))
@@ -55,33 +56,25 @@ def whole_cells(
             if (config, n) not in known and was_run(cell):
                 others.append(cell)
                 known.add((config, n))
-        cells |= {(_key(cell), n): cell for cell in others}
+        cells |= {(key_of(cell), n): cell for cell in others}
         if any(_seeded(cell) for cell in others):
             seeds = max(seeds, n + 1)
         elif n + 1 >= max(seeds, grid.seeds):
             break
-    order = {_key(cell): place for place, cell in enumerate(first)}
+    order = {key_of(cell): place for place, cell in enumerate(first)}
     kept = [cell for cell in cells.values() if cell.seed < seeds]
-    return sorted(kept, key=lambda cell: (order[_key(cell)], cell.seed))
+    return sorted(kept, key=lambda cell: (order[key_of(cell)], cell.seed))
 
 
-def _first_seeds(grid: Grid, base: Config, quick: bool) -> list[Cell]:
+def _first_seeds(grid: Grid, base: Config, quick: bool, values: Chosen) -> list[Cell]:
     """Every cell of the grid with its first seed, but of arms without a choice."""
-    try:
-        return expand(grid, base, 1, quick=quick)
-    except InputError:  # an arm has no tuned values on these data
-        pass
     cells: list[Cell] = []
     for arm in grid.arms:
         try:
-            cells += expand(grid, base, 1, (arm,), quick)
-        except InputError:
+            cells += expand(grid, base, 1, (arm,), quick, values)
+        except InputError:  # it has no tuned values on these data
             continue
-    return cells
-
-
-def _key(cell: Cell | RunResult) -> ArmAndValues:
-    return cell.arm, repr(cell.swept)
+    return [cell for cell in cells if not values or key_of(cell) in values]
 
 
 def _seeded(cell: Cell) -> bool:
@@ -103,9 +96,9 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     Where that number is 0, as most rows lack seed 0, the seeds are those of the row
     whose seeds keep the most runs.
     """
-    found: dict[ArmAndValues, set[int]] = {}
+    found: dict[Key, set[int]] = {}
     for result in results:
-        found.setdefault(_key(result), set()).add(result.seed)
+        found.setdefault(key_of(result), set()).add(result.seed)
     counts = {
         key: next(n for n in itertools.count() if n not in seeds)
         for key, seeds in found.items()
@@ -114,7 +107,7 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     votes = sorted(votes or counts.values())
     common = votes[(len(votes) - 1) // 2] if votes else 0
     seeds = set(range(common)) or _most_kept(found)
-    kept = [r for r in results if r.seed in seeds <= found[_key(r)]]
+    kept = [r for r in results if r.seed in seeds <= found[key_of(r)]]
     if name and len(kept) < len(results):
         short = dict.fromkeys(arm for (arm, _), n in found.items() if not seeds <= n)
         rows = f"; {', '.join(short)} left out, with fewer" if short else ""
@@ -125,7 +118,7 @@ def of_common_seeds(results: Sequence[RunResult], name: str = "") -> list[RunRes
     return kept
 
 
-def _most_kept(found: Mapping[ArmAndValues, set[int]]) -> set[int]:
+def _most_kept(found: Mapping[Key, set[int]]) -> set[int]:
     """The seeds of the row with which the most runs of all rows are kept."""
     rows = [seeds for (arm, _), seeds in found.items() if not _seedless(arm)]
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from experiments.grid import SHORTER
 from experiments.inputs import fold_of, prepared_run
-from experiments.runs import CLICKS, calibrated, metric_means, serve
+from experiments.serve import CLICKS, calibrated, metric_means, serve
 from experiments.study import StudyOptions, save_cells
 from research.calibration import NoScale
 from research.config import Config

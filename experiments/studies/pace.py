@@ -33,7 +33,7 @@ from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER
 from experiments.inputs import prepared_run
 from experiments.resolve import with_swept
-from experiments.runs import metric_means, serve
+from experiments.serve import metric_means, serve
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described, save_measured
 from experiments.tuned import tuned
 from research.data import name_of

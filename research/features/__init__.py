@@ -234,7 +234,8 @@ def choose_features(side: str, events: Events, config: Config) -> dict[str, Feat
     features = available(side, events, config)
     names = config.user_features if side == USER else config.item_features
     if names is None:
-        return {name: f for name, f in features.items() if side in f.default}
+        own = ("id",) if config.layers == "residual" else ()
+        return {n: f for n, f in features.items() if side in f.default or n in own}
     for name in names:
         if name not in features:
             raise InputError(

@@ -13,13 +13,14 @@ and can absorb it.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from research.rng import stream
 from research.towers.inputs import ItemInput, UserInput, pooled, profile
 
 SHORT = 5  # rows of the short-term interest: a MovieLens user has one session only
@@ -208,61 +209,115 @@ class MLP(nn.Module):
         return nn.Dense(self.dim)(x)
 
 
-class UserTower(nn.Module):
-    """Encoded history, code rows and dense features, through dropout and an MLP.
+class Residual(nn.Module):
+    """A linear map plus hidden layers with ReLU, whose last layer starts at zero.
 
-    Without layers (``hidden`` None) the input itself is the vector, and must be the
-    user's own row. With item biases (``biased``) its last number is 1, so that the last
-    number of an item's vector is its bias.
+    So training begins with a linear tower, and the hidden layers add what it lacks.
+    """
+
+    hidden: tuple[int, ...]
+    dim: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n _"]) -> Float[Array, "n d"]:
+        """Applies both branches."""
+        linear = nn.Dense(self.dim, name="linear")(x)
+        if not self.hidden:
+            return linear
+        for n, width in enumerate(self.hidden):
+            x = nn.relu(nn.Dense(width, name=f"hidden_{n}")(x))
+        zeros = nn.initializers.zeros
+        return linear + nn.Dense(self.dim, kernel_init=zeros, name="last")(x)
+
+
+# By the field layers: the net of a tower's features, None for a tower without one.
+NETS: dict[str, Callable[[tuple[int, ...], int], Any] | None] = {
+    "mlp": MLP,
+    "residual": Residual,
+    "none": None,
+    "bias": None,
+}
+
+
+class Rates(NamedTuple):
+    """Rates of dropout: of the user tower's input, and of whole clicks of a history."""
+
+    inputs: Float[Array, ""] | float = 0.0
+    clicks: Float[Array, ""] | float = 0.0
+
+
+def kept(
+    key: jax.Array, shape: tuple[int, ...], rate: Float[Array, ""] | float
+) -> Bool[Array, "..."]:
+    """What dropout keeps: 16 random bits are enough for a rate, half the work of 32."""
+    bits = jax.random.bits(key, shape, jnp.uint16).astype(jnp.float32)
+    return bits >= rate * 65536.0
+
+
+class UserTower(nn.Module):
+    """Encoded history, code rows and dense features, through dropout and a net.
+
+    With residual layers the user's own row, where it is a feature, is added to the net.
+    Without layers the input itself is the vector, and must be the user's own row. With
+    item biases (``layers`` "bias") its last number is 1, so that the last number of an
+    item's vector is its bias. ``drops_clicks`` leaves whole clicks out of the history
+    in training, but the latest where the encoder goes by the order (``ordered``).
     """
 
     encoder: Callable[[], Any] | None
-    hidden: tuple[int, ...] | None
+    hidden: tuple[int, ...]
     dim: int
     output: str
-    biased: bool = False
+    layers: str = "mlp"
+    drops_clicks: bool = False
+    ordered: bool = False
 
     @nn.compact
     def __call__(
-        self, user: UserInput, dropout: Float[Array, ""] | float, key: jax.Array | None
+        self, user: UserInput, rates: Rates, key: jax.Array | None
     ) -> Float[Array, "b d"]:
         """User vectors; without dropout where key is None, as when serving.
 
-        The rate of dropout is an argument, so that a sweep over it compiles once.
+        Rates of dropout are an argument, so that a sweep over them compiles once.
         """
+        if key is not None and self.drops_clicks:
+            there = kept(stream(key, "clicks"), user.keep.shape, rates.clicks)
+            if self.ordered:
+                there = there.at[:, 0].set(True)
+            user = user._replace(keep=user.keep & there)
         x = profile(user)
         if self.encoder is not None:
             x = jnp.concatenate([self.encoder()(user), x], axis=1)
         if key is not None:
-            # 16 random bits per value are enough for a rate, and half the work of 32.
-            bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.float32)
-            kept = bits >= dropout * 65536.0
-            x = jnp.where(kept, x / (1.0 - dropout), 0.0)
-        if self.hidden is not None:
-            x = MLP(self.hidden, self.dim)(x)
-        if self.biased:
+            left = kept(key, x.shape, rates.inputs)
+            x = jnp.where(left, x / (1.0 - rates.inputs), 0.0)
+        if (net := NETS[self.layers]) is not None:
+            x = net(self.hidden, self.dim)(x)
+        if self.layers == "residual" and "user" in user.rows:
+            x = x + user.rows["user"]
+        if self.layers == "bias":
             x = x.at[:, -1].set(1.0)
         return OUTPUTS[self.output](x)
 
 
 class ItemTower(nn.Module):
-    """The item's own row plus an MLP of all its code rows and dense features.
+    """The item's own row plus a net of all its code rows and dense features.
 
-    Without layers (``hidden`` None) the vector is that row.
+    Without layers the vector is that row.
     """
 
-    hidden: tuple[int, ...] | None
+    hidden: tuple[int, ...]
     dim: int
     output: str
+    layers: str = "mlp"
 
     @nn.compact
     def __call__(self, item: ItemInput) -> Float[Array, "c d"]:
         """Item vectors."""
-        if self.hidden is None:
-            x = item.rows["item"]
-            return OUTPUTS[self.output](x)
+        if (net := NETS[self.layers]) is None:
+            return OUTPUTS[self.output](item.rows["item"])
         parts = [item.rows[name] for name in sorted(item.rows)] + [item.dense]
-        x = MLP(self.hidden, self.dim)(jnp.concatenate(parts, axis=1))
+        x = net(self.hidden, self.dim)(jnp.concatenate(parts, axis=1))
         if "item" in item.rows:
             x = x + item.rows["item"]
         return OUTPUTS[self.output](x)

@@ -152,7 +152,7 @@ def train_together(
             if row := run.take(steps, model, world, measure):
                 progress.epoch_ended()
                 on_epoch(number, epoch, row)
-        if all(run.failure for run in runs):
+        if all(run.failure or run.stalled for run in runs):
             break
         progress.keep()
     first, rest = (seconds / len(runs) for seconds in progress.seconds())

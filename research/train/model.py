@@ -28,7 +28,7 @@ from research.towers.inputs import (
     user_input,
     user_lookup,
 )
-from research.towers.towers import ItemTower, UserTower
+from research.towers.towers import ItemTower, Rates, UserTower
 from research.train.world import World, bare
 from research.types import Pairs
 
@@ -70,7 +70,7 @@ class Model(NamedTuple):
         item = jax.eval_shape(lambda i: self.item_input(tables, world, i), one)
         return {
             "tables": tables,
-            "user": self.user.lazy_init(stream(key, "user tower"), user, 0.0, None),
+            "user": self.user.lazy_init(stream(key, "user tower"), user, Rates(), None),
             "item": self.item.lazy_init(stream(key, "item tower"), item),
             "loss": {
                 name: jnp.array(value, jnp.float32)  # else epoch 2 would compile anew
@@ -123,7 +123,7 @@ class Model(NamedTuple):
     ) -> Float[Array, "b d"]:
         """User vectors for serving: the history is what stands before the position."""
         given = self.user_input(params["tables"], world, entity, position)
-        vectors: Array = self.user.apply(params["user"], given, 0.0, None)  # type: ignore[assignment]
+        vectors: Array = self.user.apply(params["user"], given, Rates(), None)  # type: ignore[assignment]
         return vectors
 
     def serve_items(
@@ -137,17 +137,19 @@ class Model(NamedTuple):
 
 def make_model(config: Config) -> Model:
     """The model of a config's structure."""
-    shape, layers = (config.dim, config.output), config.layers == "mlp"
-    encoder = loaded(ENCODERS[config.encoder]).module
+    encoder = loaded(ENCODERS[config.encoder])
     used = config.history if uses_history(config) else 0
     return Model(
         user=UserTower(
-            encoder,
-            config.user_hidden if layers else None,
-            *shape,
-            biased=config.layers == "bias",
+            encoder.module,
+            config.user_hidden,
+            config.dim,
+            config.output,
+            config.layers,
+            drops_clicks=config.click_dropout > 0,
+            ordered=encoder.ordered,
         ),
-        item=ItemTower(config.item_hidden if layers else None, *shape),
+        item=ItemTower(config.item_hidden, config.dim, config.output, config.layers),
         history=used,
         shuffled=config.history_order == "shuffled",
         dim=config.dim,
@@ -276,14 +278,14 @@ def encode(
     nets: Params,
     rows: Rows,
     lookup: Lookup,
-    dropout: Float[Array, ""] | float,
+    rates: Rates,
     key: jax.Array | None,
 ) -> Float[Array, "n d"]:
     """Vectors by the tower that the lookup is for; only the user's has dropout."""
     vectors: Any
     if isinstance(lookup, UserLookup):
         given = user_input(rows, lookup, model.dim)
-        vectors = model.user.apply(nets["user"], given, dropout, key)
+        vectors = model.user.apply(nets["user"], given, rates, key)
     else:
         vectors = model.item.apply(nets["item"], item_input(rows, lookup))
     found: Float[Array, "n d"] = vectors

@@ -184,6 +184,13 @@ class RunState:
         """The row of the history of the epoch that ``params`` come from."""
         return self.history[-1 if self._kept is None else self._kept_at]
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the last ``patience`` validations were no better than one before."""
+        since = len(self.history) - 1 - self._kept_at
+        looks = since // max(self.config.evaluate_every, 1)
+        return self._kept is not None and 0 < self.config.patience <= looks
+
     def look_ahead(self) -> None:
         """Makes the next epoch's indices while the device is at work."""
         self._later = next(self._indices, self.batches)
@@ -197,8 +204,10 @@ class RunState:
     ) -> dict[str, float] | None:
         """Adds the row of the epoch just run to the history and returns it.
 
-        None if the run has failed.
+        None if the run has failed, or has stalled while others went on.
         """
+        if self.stalled:
+            return None
         if self.failure is None:
             self.failure = _not_finite(len(self.history), steps)
         if self.failure is not None:

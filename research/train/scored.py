@@ -21,7 +21,7 @@ from research.losses.context import Context, StepScores
 from research.losses.entry import CATALOGUE, OPPONENT, STATE, Loss
 from research.negatives.source import Drawn, Sources
 from research.towers.inputs import look_up
-from research.towers.towers import normalise
+from research.towers.towers import Rates, normalise
 from research.train.model import Lookup, Model, Params, candidate_lookup, encode
 from research.train.optimiser import OptimiserState, init_optimiser, move
 from research.train.optimisers import Optimiser
@@ -75,7 +75,7 @@ class Scorer(NamedTuple):
         ids = jnp.arange(self.world.pool.counts.shape[0], dtype=jnp.int32)
         lookup = candidate_lookup(self.model, self.world, ids, self.batch.position)
         rows = look_up(tables, lookup.ids)
-        return query @ encode(self.model, nets, rows, lookup, 0.0, None).T
+        return query @ encode(self.model, nets, rows, lookup, Rates(), None).T
 
     def columns(self, scores: Callable[[Int[Array, "..."]], Array]) -> Dense:
         """Scores of the drawn columns, in the order of logits that are held whole."""
@@ -138,7 +138,7 @@ class Scorer(NamedTuple):
         """The state of users after a step that led to these parameters."""
         assert loss.observe is not None
         rows = look_up(params["tables"], queries.ids)
-        query = encode(self.model, params, rows, queries, 0.0, None)
+        query = encode(self.model, params, rows, queries, Rates(), None)
         scores = self.catalogue(params, params["tables"], query)
         step = StepScores(scores, self.columns(partial(_picked, scores)))
         after = loss.observe(_of_rows(kept, self.batch.query), step, hyper)

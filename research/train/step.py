@@ -31,6 +31,7 @@ from research.rng import stream, worker_key
 from research.temperature import kind_of
 from research.temperature.kinds import Moment, Temperature, UserTemperatures
 from research.towers.inputs import ItemLookup, Rows, item_lookup, look_up
+from research.towers.towers import Rates as DropoutRates
 from research.train.model import (
     Lookup,
     Model,
@@ -321,11 +322,12 @@ def _make_objective(
         Float[Array, ""], tuple[Diagnostics, Float[Array, "b d"], Float[Array, " b"]]
     ]:
         batch, size = drawing.batch, drawing.batch.candidate.shape[0]
-        rate, first, second = hyper["dropout"], None, None
-        if config.dropout:  # the structure's: 0 only where it is never dropped
+        rates = DropoutRates(hyper["dropout"], hyper["click_dropout"])
+        first = second = None
+        if config.dropout or config.click_dropout:  # 0 only where nothing is dropped
             first, second = stream(key, "dropout"), stream(key, "candidate dropout")
-        query = encode(model, nets, rows[0], drawing.queries, rate, first)
-        vectors = encode(model, nets, rows[1], drawing.candidates, rate, second)
+        query = encode(model, nets, rows[0], drawing.queries, rates, first)
+        vectors = encode(model, nets, rows[1], drawing.candidates, rates, second)
         encode_items = partial(model.item.apply, nets["item"])
         inside = zip(drawing.lazy.items(), rows[2:], strict=True)
         lazy = {n: LazyItems(ids, at, encode_items) for (n, ids), at in inside}

@@ -9,7 +9,8 @@ from experiments.arms import arm
 from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
-from experiments.runs import calibrated, score, serve, validation
+from experiments.looks import validation
+from experiments.serve import calibrated, score, serve
 from research.calibration import NoScale
 from research.config import Config
 from research.evaluate.metrics import summary

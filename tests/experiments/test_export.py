@@ -12,7 +12,7 @@ from experiments.arms import arm
 from experiments.commands import export as module
 from experiments.commands.export import FILES, exported
 from experiments.inputs import prepared_run
-from experiments.runs import serve
+from experiments.serve import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.serving import Serving
 from research.train.loop import train

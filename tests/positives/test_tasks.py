@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.runs import metric_means, serve
+from experiments.serve import metric_means, serve
 from research.config import Config
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import take_events

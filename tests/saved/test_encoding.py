@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments.runs import serve
+from experiments.serve import serve
 from research.config import Config
 from research.evaluate import top_k
 from research.evaluate.top_k import rank_scores, seen_items_of

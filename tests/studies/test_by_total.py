@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.inputs import fold_of, prepared_run, study_split_fields
-from experiments.runs import clicked_logits, drawn_clicks, metric_means, serve
+from experiments.serve import clicked_logits, drawn_clicks, metric_means, serve
 from experiments.studies.by_total import (
     TOTALS,
     by_epoch,

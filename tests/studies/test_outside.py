@@ -9,7 +9,8 @@ import pytest
 
 import experiments.studies.outside as outside
 from experiments.inputs import prepared_run
-from experiments.runs import baseline, score
+from experiments.runs import baseline
+from experiments.serve import score
 from experiments.studies import STUDIES
 from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
 from experiments.studies.outside.figure import (

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.inputs import prepared_run
-from experiments.runs import metric_means, rank, serve
+from experiments.serve import metric_means, rank, serve
 from experiments.studies.strength import (
     Rated,
     area,

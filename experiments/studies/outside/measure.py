@@ -12,7 +12,8 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import prepared_run
-from experiments.runs import baseline, rank, serve
+from experiments.runs import baseline
+from experiments.serve import rank, serve
 from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
 from experiments.studies.outside.runs import Run
 from research.config import Config

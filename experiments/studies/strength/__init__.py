@@ -41,7 +41,7 @@ from experiments.finish import finish_study
 from experiments.grid import SHORTER, Elsewhere, Grid
 from experiments.inputs import prepared_run, ratings_of, study_split
 from experiments.resolve import resolve
-from experiments.runs import serve
+from experiments.serve import serve
 from experiments.studies import STUDIES
 from experiments.study import StudyOptions, save_measured
 from research.config import Config

@@ -1,0 +1,391 @@
+"""Chooses the values of each arm on validation: length and prior, and more by trials.
+
+Every arm of a grid has the same number of trials on the training part: its own values,
+then Sobol points, the same ones for every arm. Each is looked at after every epoch with
+several popularity priors (experiments/looks.py), so one training tries all lengths and
+priors. The best three trials are run with two more seeds, and the mean of NDCG@20
+decides. A baseline has as many trials over its own options. With a single trial an arm
+keeps its values, and validation chooses length and prior alone.
+
+What was tried and chosen lies in ``choices/DATASET/GRID.csv`` of the output folder, one
+row per trial and seed.
+"""
+
+import csv
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.grid import Grid
+from experiments.inputs import digest_of, ratings_of
+from experiments.looks import NDCG, PRIORS, column_of
+from experiments.output.folders import file_name, run_id, serving_folder
+from experiments.output.plan import Run, is_done, locate, plan
+from experiments.output.seals import read_metrics
+from experiments.resolve import Cell, Key, key_of
+from research.baselines import BASELINES
+from research.config import Config
+from research.data import name_of
+from research.evaluate.metrics import CUTOFF
+from research.files import write_csv
+from research.notices import say
+from research.prepare import is_towers
+from research.splits import VALIDATION
+from research.types import InputError
+
+PATIENCE = 4  # looks without a better one after which a trial ends
+LEADERS, MORE_SEEDS = 3, (1, 2)  # trials that are run again, and with which seeds
+LENT = 0.1  # share of each user's training part, where there is no validation part
+
+
+class Values(NamedTuple):
+    """A range of values to try: log-uniform, or uniform where ``low`` is 0."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def at(self, share: float) -> float:
+        """The value at a share in [0, 1) of the range.
+
+        >>> Values(0.01, 1.0).at(0.5), Values(0.0, 0.8).at(0.5)
+        (0.1, 0.4)
+        """
+        if self.low > 0:
+            value = self.low * (self.high / self.low) ** share
+        else:
+            value = self.high * share
+        return float(round(value)) if self.whole else float(f"{value:.4g}")
+
+    def near_end(self, value: float) -> bool:
+        """Whether a value lies in the outer twentieths of the range."""
+        return value <= self.at(0.05) or value >= self.at(0.95)
+
+
+# Fields of the towers, in the order of the dimensions of the Sobol points.
+TOWERS: dict[str, Values] = {
+    "temperature": Values(0.03, 0.6),
+    "learning_rate": Values(3e-4, 3e-2),
+    "weight_decay": Values(1e-6, 1e-2),
+    "dropout": Values(0.0, 0.6),
+    "click_dropout": Values(0.0, 0.8),
+}
+# Options of the baselines that have some worth choosing.
+OPTIONS: dict[str, dict[str, Values]] = {
+    "recent-popularity": {"days": Values(7, 365, whole=True)},
+    "item-knn": {
+        "neighbours": Values(5, 500, whole=True),
+        "shrink": Values(0, 100, whole=True),
+    },
+    "ease": {"l2": Values(10, 1e4)},
+    "slim": {"l1": Values(0.1, 10), "l2": Values(1, 300)},
+    "ials": {
+        "factors": Values(32, 256, whole=True),
+        "regularization": Values(1, 100),
+        "alpha": Values(0.5, 20),
+    },
+    "bpr-mf": {
+        "factors": Values(32, 128, whole=True),
+        "regularization": Values(3e-3, 0.3),
+        "prior": Values(0, 1.5),
+        "iterations": Values(100, 400, whole=True),
+    },
+    "item2vec": {
+        "epochs": Values(5, 60, whole=True),
+        "power": Values(0.5, 1.25),
+        "prior": Values(0, 1.5),
+    },
+    "fm": {
+        "epochs": Values(5, 60, whole=True),
+        "learning_rate": Values(5e-4, 5e-3),
+        "l2": Values(1e-4, 1e-2),
+    },
+}
+COMMITTED = Path("results")
+BY_LOOKS = ("epochs", "prior")  # chosen without trials
+
+
+class Trial(NamedTuple):
+    """Values of one row of a grid, judged on validation with one seed.
+
+    ndcg holds NDCG@20 by epoch and prior [e, p], [1, 1] for a baseline; NaN where
+    training failed.
+    """
+
+    key: Key
+    number: int
+    values: Mapping[str, float]
+    cell: Cell
+    ndcg: np.ndarray = np.full((1, 1), np.nan)
+
+
+class Choice(NamedTuple):
+    """The fields that validation chose for a row of a grid, and from how much."""
+
+    changes: dict[str, Any]
+    ndcg: float
+    number: int
+    trials: int
+    seeds: int
+
+
+Do = Callable[[list[Run]], Any]  # does runs
+Tried = dict[Key, dict[int, list[Trial]]]  # by number, a trial per seed
+
+
+def choose(
+    grid: Grid,
+    cells: Sequence[Cell],
+    trials: int,
+    out: Path,
+    data_dir: str | None,
+    do: Do,
+) -> dict[Key, Choice]:
+    """Runs the trials that are missing, chooses, and writes the file of choices.
+
+    Raises:
+      InputError: every trial of an arm failed.
+    """
+    rows = {key_of(cell): _with_seed(cell, 0) for cell in cells}
+    first = [t for cell in rows.values() for t in _trials(grid, cell, trials, data_dir)]
+    tried: Tried = {key: {} for key in rows}
+    for trial in _judged(grid, first, out, data_dir, do):
+        tried[trial.key][trial.number] = [trial]
+    if trials > 1:
+        again = [
+            one._replace(cell=_with_seed(one.cell, seed))
+            for by_number in tried.values()
+            for (one,) in sorted(by_number.values(), key=_best, reverse=True)[:LEADERS]
+            if is_seeded(one.cell.config)
+            for seed in MORE_SEEDS
+        ]
+        for trial in _judged(grid, again, out, data_dir, do):
+            tried[trial.key][trial.number].append(trial)
+    choices = {key: _choice(list(one.values())) for key, one in tried.items()}
+    digest = digest_of(cells[0].config, data_dir)
+    ids = {key: run_id(cell.config, digest) for key, cell in rows.items()}
+    _write(choices_path(out, cells[0].config, grid), tried, choices, ids)
+    return choices
+
+
+def known(
+    grid: Grid, cells: Sequence[Cell], out: Path, data_dir: str | None
+) -> dict[Key, Choice]:
+    """The choices, committed or in an output folder, for these cells on these data."""
+    digest, found = digest_of(cells[0].config, data_dir), {}
+    for place in (COMMITTED, out):
+        rows = _rows(choices_path(place, cells[0].config, grid))
+        for key, cell in {key_of(c): _with_seed(c, 0) for c in cells}.items():
+            mine = [row for row in rows if (row["arm"], row["swept"]) == key]
+            chosen = [row for row in mine if row["chosen"] == "1"]
+            if chosen and chosen[0]["config"] == run_id(cell.config, digest):
+                found[key] = _read(chosen, mine)
+    return found
+
+
+def is_seeded(config: Config) -> bool:
+    """Whether a run of a config depends on its seed."""
+    return is_towers(config) or BASELINES[config.model].seeded
+
+
+def choices_path(out: Path, config: Config, grid: Grid) -> Path:
+    """The file of choices of a grid on a data set and split."""
+    name = f"{file_name(grid.name, config.split)}.csv"
+    return out / "choices" / name_of(config.dataset) / name
+
+
+def _trials(
+    grid: Grid, cell: Cell, trials: int, data_dir: str | None
+) -> Iterator[Trial]:
+    """A row on the training part, with its own values and with Sobol points."""
+    config = _on_validation(cell.config, data_dir)
+    ranges = _ranges(config, cell.swept)
+    if is_towers(config):
+        own_prior = grid.tuning is not None and cell.arm in grid.tuning.as_trained
+        config = dataclasses.replace(
+            config,
+            prior=0.0,
+            evaluate_every=1,
+            evaluate_prior="none" if own_prior else "best",
+            patience=PATIENCE,
+        )
+    points = _points(ranges, trials)
+    for number, values in enumerate(points):
+        tried = {**cell.swept, "trial": number}
+        changed = dataclasses.replace(config, **_changes(config, values))
+        at = cell._replace(swept=tried, config=changed)
+        yield Trial(key_of(cell), number, values, at)
+
+
+def _points(ranges: Mapping[str, Values], trials: int) -> list[dict[str, float]]:
+    """The values of each trial; those of the first one are the arm's own."""
+    from scipy.stats import qmc
+
+    if trials == 1 or not ranges:
+        return [{}]
+    dimensions = max(map(len, (TOWERS, *OPTIONS.values())))
+    exponent = math.ceil(math.log2(trials))
+    shares = qmc.Sobol(dimensions, seed=0).random_base2(exponent)[: trials - 1]
+    return [{}] + [
+        {name: ranges[name].at(share) for name, share in zip(ranges, point)}
+        for point in shares
+    ]
+
+
+def _ranges(config: Config, swept: Mapping[str, Any]) -> dict[str, Values]:
+    """What is tried of a config: none of what its grid sweeps."""
+    ranges = TOWERS if is_towers(config) else OPTIONS.get(config.model, {})
+    return {name: values for name, values in ranges.items() if name not in swept}
+
+
+def _changes(config: Config, values: Mapping[str, float]) -> dict[str, Any]:
+    """The fields of a config that hold these values."""
+    if is_towers(config):
+        return dict(values)
+    words = tuple(f"{name}={value:g}" for name, value in values.items())
+    return {"baseline": words} if words else {}
+
+
+def _on_validation(config: Config, data_dir: str | None) -> Config:
+    """The config fitted on train, with a validation part lent where there is none."""
+    lent = config.validation_share
+    if config.split == "given" and not lent:
+        part = ratings_of(config.dataset, data_dir, config.columns).part
+        lent = 0.0 if part is not None and (part == VALIDATION).any() else LENT
+    return dataclasses.replace(config, fit_on="train", validation_share=lent)
+
+
+def _with_seed(cell: Cell, seed: int) -> Cell:
+    config = dataclasses.replace(cell.config, seed=seed)
+    return cell._replace(seed=seed, config=config)
+
+
+def _judged(
+    grid: Grid, trials: list[Trial], out: Path, data_dir: str | None, do: Do
+) -> list[Trial]:
+    """The trials with what validation says of them, run where they are missing."""
+    name = f"{grid.name}-trials"
+    cells, runs, total = plan([trial.cell for trial in trials], name, out, data_dir)
+    if runs:
+        say(f"{name}: {total} trials, {len(runs)} to do")
+        do(runs)
+    judged = []
+    for trial, cell in zip(trials, cells, strict=True):
+        folder = locate(cell, name, out, digest_of(cell.config, data_dir))[1]
+        if is_done(cell.config, folder):
+            trial = trial._replace(ndcg=_looks(cell.config, folder))
+        judged.append(trial)
+    return judged
+
+
+def _looks(config: Config, folder: Path) -> np.ndarray:
+    """NDCG@20 on validation by epoch and prior, of a finished trial."""
+    if not is_towers(config):
+        metrics = read_metrics(serving_folder(folder, config))
+        return np.array([[metrics["ndcg"][str(CUTOFF)]]], float)
+    with (folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [NDCG]
+    if config.evaluate_prior == "best":
+        names = [column_of(prior) for prior in PRIORS]
+    return np.array([[float(row[name]) for name in names] for row in rows])
+
+
+def _mean(seeds: Sequence[Trial]) -> np.ndarray:
+    """Mean NDCG@20 over the seeds of a trial, of the epochs that all of them have."""
+    epochs = min(len(trial.ndcg) for trial in seeds)
+    return np.mean([trial.ndcg[:epochs] for trial in seeds], axis=0)
+
+
+def _best(seeds: Sequence[Trial]) -> float:
+    """The best look of a trial; a failed one is below all others."""
+    best = _mean(seeds).max()
+    return -np.inf if np.isnan(best) else float(best)
+
+
+def _choice(tried: Sequence[list[Trial]]) -> Choice:
+    """The best trial of a row; of those with most seeds, where some have more."""
+    most = max(map(len, tried))
+    seeds = max((one for one in tried if len(one) == most), key=_best)
+    ndcg, (key, number, values, cell, _) = _mean(seeds), seeds[0]
+    if not np.isfinite(ndcg).all():
+        raise InputError(f"every trial of arm {key[0]} failed")
+    changes = _changes(cell.config, values)
+    if is_towers(cell.config):
+        epoch, prior = np.unravel_index(ndcg.argmax(), ndcg.shape)
+        changes["epochs"] = int(epoch) + 1
+        if cell.config.evaluate_prior == "best":
+            changes["prior"] = PRIORS[prior]
+    return Choice(changes, float(ndcg.max()), number, len(tried), most)
+
+
+def notes(choices: Mapping[Key, Choice], cells: Sequence[Cell]) -> list[str]:
+    """Lines on what was chosen at an end of what was tried."""
+    lines = []
+    for cell in {key_of(cell): cell for cell in cells}.values():
+        if (choice := choices.get(key_of(cell))) is None:
+            continue
+        if choice.changes.get("epochs") == cell.config.epochs:
+            lines.append(
+                f"{cell.arm}: the last of {cell.config.epochs} epochs was the best on "
+                "validation: more may be better (--epochs)"
+            )
+        ranges = _ranges(cell.config, cell.swept)
+        for name, value in choice.changes.items():
+            if choice.number and name in ranges and ranges[name].near_end(value):
+                lines.append(f"{cell.arm}: {name} {value:g} is at an end of its range")
+    return lines
+
+
+def _write(
+    path: Path,
+    tried: Tried,
+    choices: Mapping[Key, Choice],
+    ids: Mapping[Key, str],
+) -> None:
+    """Writes a row per trial and seed, the chosen ones marked; keeps other arms'."""
+    rows: list[dict[str, Any]] = [
+        row for row in _rows(path) if (row["arm"], row["swept"]) not in tried
+    ]
+    for key, by_number in tried.items():
+        for trial in (t for seeds in by_number.values() for t in seeds):
+            chosen = trial.number == choices[key].number
+            changes = choices[key].changes if chosen else {}
+            row: dict[str, Any] = dict(zip(("arm", "swept"), key, strict=True))
+            row |= {"config": ids[key], "trial": trial.number, "seed": trial.cell.seed}
+            row |= {name: trial.values.get(name, "") for name in TOWERS}
+            row["baseline"] = " ".join(trial.cell.config.baseline)
+            row |= {"looks": len(trial.ndcg), "ndcg": f"{trial.ndcg.max():.6f}"}
+            row |= {"chosen": int(chosen)}
+            row |= {name: changes.get(name, "") for name in BY_LOOKS}
+            row["mean"] = f"{choices[key].ndcg:.6f}" if chosen else ""
+            rows.append(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path, rows)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of choices; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _read(chosen: Sequence[Mapping[str, str]], rows: Sequence[Any]) -> Choice:
+    """The choice in the rows of its trial, and in all rows of a row of a grid."""
+    row = chosen[0]
+    changes: dict[str, Any] = {
+        name: float(row[name]) for name in (*TOWERS, "prior") if row[name]
+    }
+    if row["epochs"]:
+        changes["epochs"] = int(row["epochs"])
+    if row["baseline"]:
+        changes["baseline"] = tuple(row["baseline"].split())
+    numbers = {one["trial"] for one in rows}
+    mean = float(row["mean"])
+    return Choice(changes, mean, int(row["trial"]), len(numbers), len(chosen))
