@@ -29,6 +29,7 @@ from experiments.commands.signals import (
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "list": ("commands.listing", "List", "list grids, or the names of a registry"),
     "run": ("commands.grids", "Run", "train a grid, write its tables and figures"),
+    "choose": ("commands.choose", "Choose", "answer what to train on your own data"),
     "train": ("commands.train", "Train", "train one model; any config field is a flag"),
     "encode": ("commands.encode", "Encode", "encode users with a saved model"),
     "report": ("commands.grids", "Report", "write tables and figures from records"),
@@ -36,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("commands.data", "Data", "print what was read, write a split as files"),
     "bench": ("bench.command", "Bench", "measure speed and memory"),
 }
-TRAINS = ("run", "train")
+TRAINS = ("run", "choose", "train")
 PROGRAM = "python -m experiments"
 # Of a path that was asked for, or of what stands in its way: not of a disk.
 BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)

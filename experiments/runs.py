@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def execute(
     Returns:
       A short line on the result, or on why the run failed (also in failed.json).
     """
-    config, folder = run.config, run.folder
+    clock, config, folder = time.perf_counter(), run.config, run.folder
     prepared = prepared_run(config, data_dir, run.start)
     digest = digest_of(config, data_dir)
     code = code_of(dataclasses.asdict(config))
@@ -81,6 +82,7 @@ def execute(
         about = {"arm": run.arms.get(serving, ""), **dataclasses.asdict(served)}
         write_json(where / "config.json", about)
         about = {**environment(digest, place), "devices": run.devices, **seconds}
+        about["seconds"] = time.perf_counter() - clock
         if run.start is not None:
             about["started_from"] = run.start.digest
         write_json(where / "env.json", about)

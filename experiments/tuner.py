@@ -31,7 +31,7 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
-from research.files import write_csv
+from research.files import read_json, write_csv
 from research.notices import say
 from research.prepare import is_towers
 from research.splits import VALIDATION
@@ -39,6 +39,7 @@ from research.types import InputError
 
 PATIENCE = 4  # looks without a better one after which a trial ends
 LEADERS, MORE_SEEDS = 3, (1, 2)  # trials that are run again, and with which seeds
+MORE_TRIALS = LEADERS * len(MORE_SEEDS)
 LENT = 0.1  # share of each user's training part, where there is no validation part
 
 
@@ -121,6 +122,7 @@ class Trial(NamedTuple):
     values: Mapping[str, float]
     cell: Cell
     ndcg: np.ndarray = np.full((1, 1), np.nan)
+    seconds: float = 0.0
 
 
 class Choice(NamedTuple):
@@ -131,6 +133,8 @@ class Choice(NamedTuple):
     number: int
     trials: int
     seeds: int
+    seconds: float
+    most_epochs: int
 
 
 Do = Callable[[list[Run]], Any]  # does runs
@@ -277,7 +281,9 @@ def _judged(
     for trial, cell in zip(trials, cells, strict=True):
         folder = locate(cell, name, out, digest_of(cell.config, data_dir))[1]
         if is_done(cell.config, folder):
-            trial = trial._replace(ndcg=_looks(cell.config, folder))
+            seconds = float(read_json(folder / "env.json").get("seconds", 0.0))
+            ndcg = _looks(cell.config, folder)
+            trial = trial._replace(ndcg=ndcg, seconds=seconds)
         judged.append(trial)
     return judged
 
@@ -311,7 +317,8 @@ def _choice(tried: Sequence[list[Trial]]) -> Choice:
     """The best trial of a row; of those with most seeds, where some have more."""
     most = max(map(len, tried))
     seeds = max((one for one in tried if len(one) == most), key=_best)
-    ndcg, (key, number, values, cell, _) = _mean(seeds), seeds[0]
+    ndcg, (key, number, values, cell, *_) = _mean(seeds), seeds[0]
+    seconds = float(np.mean([trial.seconds for one in tried for trial in one]))
     if not np.isfinite(ndcg).all():
         raise InputError(f"every trial of arm {key[0]} failed")
     changes = _changes(cell.config, values)
@@ -320,7 +327,9 @@ def _choice(tried: Sequence[list[Trial]]) -> Choice:
         changes["epochs"] = int(epoch) + 1
         if cell.config.evaluate_prior == "best":
             changes["prior"] = PRIORS[prior]
-    return Choice(changes, float(ndcg.max()), number, len(tried), most)
+    best = float(ndcg.max())
+    most_epochs = cell.config.epochs
+    return Choice(changes, best, number, len(tried), most, seconds, most_epochs)
 
 
 def notes(choices: Mapping[Key, Choice], cells: Sequence[Cell]) -> list[str]:
@@ -329,9 +338,9 @@ def notes(choices: Mapping[Key, Choice], cells: Sequence[Cell]) -> list[str]:
     for cell in {key_of(cell): cell for cell in cells}.values():
         if (choice := choices.get(key_of(cell))) is None:
             continue
-        if choice.changes.get("epochs") == cell.config.epochs:
+        if choice.changes.get("epochs") == choice.most_epochs:
             lines.append(
-                f"{cell.arm}: the last of {cell.config.epochs} epochs was the best on "
+                f"{cell.arm}: the last of {choice.most_epochs} epochs was the best on "
                 "validation: more may be better (--epochs)"
             )
         ranges = _ranges(cell.config, cell.swept)
@@ -360,6 +369,7 @@ def _write(
             row |= {name: trial.values.get(name, "") for name in TOWERS}
             row["baseline"] = " ".join(trial.cell.config.baseline)
             row |= {"looks": len(trial.ndcg), "ndcg": f"{trial.ndcg.max():.6f}"}
+            row |= {"seconds": f"{trial.seconds:.1f}", "most": trial.cell.config.epochs}
             row |= {"chosen": int(chosen)}
             row |= {name: changes.get(name, "") for name in BY_LOOKS}
             row["mean"] = f"{choices[key].ndcg:.6f}" if chosen else ""
@@ -387,5 +397,13 @@ def _read(chosen: Sequence[Mapping[str, str]], rows: Sequence[Any]) -> Choice:
     if row["baseline"]:
         changes["baseline"] = tuple(row["baseline"].split())
     numbers = {one["trial"] for one in rows}
-    mean = float(row["mean"])
-    return Choice(changes, mean, int(row["trial"]), len(numbers), len(chosen))
+    seconds = float(np.mean([float(one["seconds"]) for one in rows]))
+    return Choice(
+        changes,
+        float(row["mean"]),
+        int(row["trial"]),
+        len(numbers),
+        len(chosen),
+        seconds,
+        int(row["most"]),
+    )

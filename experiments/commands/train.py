@@ -170,24 +170,12 @@ class Train:
         self, runs: list[Run], cell: Cell, where: Path, start: Start | None
     ) -> list[Run]:
         """The runs to do, with the model to save: a finished run is trained again."""
-        if self.save is None:
-            return runs
-        base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
-        code = code_of(dataclasses.asdict(base))
-        if holds(self.save, where.name, code, serving):
+        if self.save is None or is_saved(cell, where, self.save):
             return runs
         check_saveable(prepared_run(cell.config, self.data_dir, start))
-        if not runs:
-            arms = {serving: cell.arm}
-            runs = [Run(base, (), where, label(cell), arms=arms, start=start)]
-        # Trained again, the folder is made anew: with the lists as trained, too, and
-        # with those of other servings that a grid asked for.
-        there = servings_in(where)
-        servings = tuple(dict.fromkeys((serving, AS_TRAINED, *there)))
-        return [
-            run._replace(save=self.save, servings=servings, arms={**run.arms, **there})
-            for run in runs
-        ]
+        arms = runs[0].arms if runs else {}
+        run = saving_run(cell, where, self.save)
+        return [run._replace(start=start, arms={**run.arms, **arms})]
 
     def _chosen(self) -> Config:
         """The config with a split in place of auto, a number in place of the rule."""
@@ -246,6 +234,25 @@ class Train:
             folder /= run_id(cell.config, digest_of(cell.config, self.data_dir))
             run = Run(cell.config, (AS_TRAINED,), folder, name, devices, start=start)
             return FAILED if finish([run], self.data_dir, jobs=1) else FINISHED
+
+
+def is_saved(cell: Cell, where: Path, folder: Path) -> bool:
+    """Whether a folder holds the model of a cell's run, as it is served."""
+    base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
+    return holds(folder, where.name, code_of(dataclasses.asdict(base)), serving)
+
+
+def saving_run(cell: Cell, where: Path, folder: Path) -> Run:
+    """The run of a prepared cell that saves its model, trained again if finished.
+
+    Its folder is then made anew: with the lists as trained, too, and with those of
+    other servings that a grid asked for.
+    """
+    base, serving = AS_TRAINED.put_into(cell.config), Serving.of(cell.config)
+    there = servings_in(where)
+    servings = tuple(dict.fromkeys((serving, AS_TRAINED, *there)))
+    arms = {serving: cell.arm, **there}
+    return Run(base, servings, where, label(cell), arms=arms, save=folder)
 
 
 def _has_vectors(run: Run) -> bool:

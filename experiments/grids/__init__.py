@@ -4,6 +4,7 @@ from experiments.grid import Grid
 from experiments.grids.baselines import BASELINE_GRID
 from experiments.grids.cache import CACHE
 from experiments.grids.cache_tuned import CACHE_TUNED
+from experiments.grids.choose import CHOOSE
 from experiments.grids.correction import CORRECTION
 from experiments.grids.depth import DEPTH
 from experiments.grids.fair import FAIR
@@ -41,7 +42,7 @@ GRIDS: Registry[Grid] = Registry(
             *(FEATURES, DEPTH, HISTORY, SEARCH),
             POSITIVES,
             *(OTHER_DATA, BASELINE_GRID),
-            RECIPE,
+            *(RECIPE, CHOOSE),
             *(TUNING, TUNING_VARIANTS, TUNING_PRIOR),
         )
     },

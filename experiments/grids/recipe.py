@@ -75,10 +75,13 @@ RECIPE = Grid(
         )
     },
     elsewhere=Elsewhere(
-        changes={name: {"validation_share": 0.1} for name in ("electronic", "movie")},
+        changes={
+            name: {"split": "given", "validation_share": 0.1}
+            for name in ("electronic", "movie")
+        },
     ),
     figures={},
     tables=(write_looks,),
-    note="Seen before this search, on one seed each of MovieLens 100K and Electronics: "
-    "id rows, a linear map of the history and residual layers against the first recipe.",
+    note="Seen before this search, on one seed of MovieLens 100K and Electronics: id "
+    "rows, a linear map of the history and residual layers beside the first recipe.",
 )
