@@ -12,7 +12,7 @@ SECOND: dict[str, Any] = {
     "layers": "residual",
     "temperature": 0.2,
     "learning_rate": 3e-3,
-    "table_rate": 10.0,
+    "table_rate": 30.0,
     "click_dropout": 0.5,
     "epochs": 40,
 }

@@ -13,8 +13,9 @@ full-softmax; an average recommendation popularity (ARP) of about 34 training cl
 the top 20 of in-batch, and of about 110 in that of full-softmax.
 """
 
-from experiments.grid import Contrast, Grid, Tuning
+from experiments.grid import Contrast, Grid, Prediction, Tuning
 from experiments.recipe import SECOND
+from research.contrast import BETTER, NOT_DIFFERENT, WORSE
 
 _CORRECT = (
     *("in-batch+logq", "mixed+logq", "mixed-popularity+logq", "uniform-softmax"),
@@ -53,27 +54,38 @@ SSB = Grid(
         by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
     ),
     contrasts=(
-        Contrast("in-batch+logq", "in-batch"),
+        Contrast("in-batch+logq", "in-batch", expected=BETTER),
         Contrast("in-batch+logq", "in-batch", "recall_item"),
         *(
             Contrast(arm, "full-softmax", "recall", k)
             for arm in _CORRECT
             for k in (20, 100)
         ),
-        Contrast("in-batch+prior", "in-batch+logq"),
+        Contrast("in-batch+prior", "in-batch+logq", expected=WORSE),
         Contrast("mixed", "in-batch", "recall_item"),
         Contrast("mixed", "full-softmax", "recall_item"),
         Contrast("in-batch+logq+mask", "in-batch+logq"),
         Contrast("in-batch+logq+same-item", "in-batch+logq"),
         Contrast("full-softmax+mask", "full-softmax"),
-        Contrast("full-softmax+mask", "full-softmax", "ndcg"),
-        Contrast("full-softmax", "ease"),
+        Contrast("full-softmax+mask", "full-softmax", "ndcg", expected=NOT_DIFFERENT),
+        Contrast("full-softmax", "ease", expected=BETTER),
+        Contrast("full-softmax", "ease", "ndcg", expected=BETTER),
+        Contrast("in-batch+logq", "ease", "ndcg", expected=BETTER),
         Contrast("full-softmax", "ease", "recall", 100),
         Contrast("full-softmax", "ease", "recall_item"),
         Contrast("uniform-softmax", "pointwise-sigmoid"),
-        Contrast("full-softmax", "pointwise-sigmoid"),
+        Contrast("full-softmax", "pointwise-sigmoid", expected=BETTER),
         Contrast("in-batch-sigmoid", "in-batch"),
         # A claim of the field, added after the runs: the factor grows with k.
         Contrast("in-batch+logq", "in-batch", "recall", 100, over=10),
+    ),
+    prediction=Prediction(
+        text="Written after in-batch, in-batch+logq (two seeds each) and ease had been "
+        "seen on test at the second recipe, untuned, and all arms at the first one. "
+        "In recall@20 in-batch+logq is better than in-batch, full-softmax than ease and "
+        "than pointwise-sigmoid, and in-batch+prior is worse than in-batch+logq. In "
+        "NDCG@20 full-softmax and in-batch+logq are better than ease, and the mask does "
+        "not change full-softmax significantly.",
+        on=("ml-100k",),
     ),
 )
