@@ -81,11 +81,11 @@ SSB = Grid(
     ),
     prediction=Prediction(
         text="Written after in-batch, in-batch+logq (two seeds each) and ease had been "
-        "seen on test at the second recipe, untuned, and all arms at the first one. "
-        "In recall@20 in-batch+logq is better than in-batch, full-softmax than ease and "
-        "than pointwise-sigmoid, and in-batch+prior is worse than in-batch+logq. In "
-        "NDCG@20 full-softmax and in-batch+logq are better than ease, and the mask does "
-        "not change full-softmax significantly.",
+        "seen on test at the second recipe, untuned, and all arms at the first one. In "
+        "recall@20 in-batch+logq is better than in-batch, full-softmax than ease and "
+        "pointwise-sigmoid, and in-batch+prior is worse than in-batch+logq. In NDCG@20 "
+        "full-softmax and in-batch+logq are better than ease, and the mask does not "
+        "change full-softmax significantly.",
         on=("ml-100k",),
     ),
 )
