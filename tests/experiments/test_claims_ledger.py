@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import main
 from experiments.pages import claims
 from research.types import InputError
 
@@ -145,9 +144,3 @@ def test_the_committed_ledger_is_what_the_committed_tables_say(tmp_path):
     known = claims.read_claims()
     assert len({claim.claim for claim in known}) == len(known) >= 25
     assert all(bool(c.prediction) == (len(c.commit) == 7) for c in known)
-
-
-def test_the_command_writes_the_ledger(tmp_path, capsys):
-    shutil.copytree(ROOT / "results" / "tables", tmp_path / "tables")
-    assert main(["report", "claims", "--out", str(tmp_path)]) == 0
-    assert "claims.md" in capsys.readouterr().out

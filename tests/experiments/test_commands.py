@@ -14,8 +14,6 @@ import pytest
 
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
-from experiments.commands import check
-from experiments.commands import grids as commands
 from experiments.commands import train as one_run
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
@@ -77,22 +75,6 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
         assert " ".join(about.split()) in text
 
 
-@pytest.mark.parametrize(
-    "command", [commands.Run, one_run.Train, commands.Report, check.Check]
-)
-def test_every_flag_of_a_command_has_a_help(command, capsys):
-    text = helped(capsys, command.__name__.lower())
-    for field in dataclasses.fields(command):
-        if field.name in ("config", "grid", "grids", "data"):
-            continue
-        flag = f"--{field.name.replace('_', '-')}"
-        # the flag, its other forms, what it takes, then words up to the default
-        pattern = (
-            rf"{flag}(, --\S+)*( \S*[A-Z]\S*)*( \[\S+ \.\.\.\]\])? [A-Z][^-]{{6,}} ?\("
-        )
-        assert re.search(pattern, text), flag
-
-
 def test_list_shows_every_grid_and_study(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
@@ -101,12 +83,6 @@ def test_list_shows_every_grid_and_study(capsys):
         assert one.question.split()[0] in out
         if name in GRIDS:
             assert str(len(expand(one, Config()))) in out
-
-
-def test_list_shows_what_an_entry_is_with_its_source(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "150")
-    assert main(["list", "sources"]) == 0
-    assert "shared by all rows [yang2020]." in capsys.readouterr().out
 
 
 def test_list_shows_what_the_arms_of_a_grid_change_and_their_temperatures(
@@ -164,10 +140,6 @@ def test_train_starts_from_every_arm(name):
     )
 
 
-def test_train_without_an_arm_is_the_reference_recipe():
-    assert one_run.plain(parse(["train"]).config) == Config()
-
-
 @pytest.mark.parametrize(
     ("registry", "flag"),
     [
@@ -207,27 +179,6 @@ def test_every_cell_of_a_grid_can_be_prepared(name, larger):
         prepared_run(config, str(larger))
 
 
-def test_plain_lines_without_a_terminal(call, tmp_path):
-    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny")
-    called = call(*words, "--out", tmp_path)
-    assert (called.err, "\x1b" in called.out) == ("", False)
-    lines = called.out.splitlines()
-    assert lines[0] == "few: 2 runs, 0 finished already, 2 to do"
-    pattern = r"\[{}/2\] \S+( seed 0)?: R@20 0\.\d{{4}} \([\d.]+ s\), \d+ (s|min) left"
-    for n in (1, 2):
-        assert re.fullmatch(pattern.format(n), lines[n])
-    assert lines[2].endswith(" 0 s left")
-    assert re.search(r"tiny .* 0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]", called.out)  # a table
-    assert [*lines[3:7], lines[-1]] == [
-        f"wrote {tmp_path / what / 'ml-100k' / name}"
-        for what, names in (
-            ("tables", ("few.csv", "few.md")),
-            ("figures", ("few-arms.png", "few-arms.csv")),
-        )
-        for name in names
-    ] + [f"wrote {tmp_path / 'report.html'}"]
-
-
 def test_train_prints_the_metrics_at_20(call, tmp_path):
     for _ in range(2):  # trained, then found
         called = call("train", "--arm", "tiny+prior", "--out", tmp_path)
@@ -253,67 +204,6 @@ def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path
     assert f"R@20 {plain:.4f} as trained (" in called.out
     called = call("train", "--arm", "tiny", "--out", tmp_path / "plain")
     assert "as trained" not in called.out
-
-
-def test_a_report_says_where_the_records_of_a_smoke_run_are(call, tmp_path):
-    (tmp_path / "quick" / "records" / "shop").mkdir(parents=True)
-    called = call("report", "ssb", "--dataset", "shop", "--out", tmp_path)
-    assert called.status == 2
-    assert called.err == (
-        f"error: no records of shop under {tmp_path}, but of a smoke run: "
-        f"--out {tmp_path / 'quick'}\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ("--dataset shop", "no records of shop under {out}, and unknown data set"),
-        ("--html --split last", "--html is of every data set and split"),
-    ],
-)
-def test_a_report_of_what_is_not_there_is_refused(call, tmp_path, words, line):
-    called = call("report", *words.split(), "--out", tmp_path)
-    assert called.status == 2
-    assert called.err.startswith(f"error: {line.format(out=tmp_path)}")
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"), [("columns", "user=uid"), ("core", "2"), ("split", "random")]
-)
-def test_a_study_says_how_to_have_data_with_an_option(call, tmp_path, flag, value):
-    called = call("run", "magnifier", "--dataset", tmp_path, f"--{flag}", value)
-    assert called.status == 2
-    assert f"no use for --{flag}: python -m experiments data DATASET" in called.err
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (("data", "ml-100k", "--write", "parts"), "--write 'parts': expected STR PATH"),
-        (("train", "--prior", "x"), "--prior 'x': expected FLOAT or rule"),
-        (("train", "--batch", "x"), "--batch 'x': expected INT"),
-        (("train", "--dropout", "x"), "--dropout 'x': expected FLOAT"),
-    ],
-)
-def test_a_value_of_another_type_is_said_plainly(call, words, line):
-    called = call(*words)
-    assert called.status == 2
-    assert called.err == f"error: {line}\n"
-
-
-def in_a_process(*words, **options):
-    """The command line as a process of its own."""
-    command = [sys.executable, "-m", "experiments", *(str(word) for word in words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-
-
-def test_exit_status_and_streams_of_the_process(tmp_path):
-    done = in_a_process("run", "sbb", "--out", tmp_path / "out", check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert re.fullmatch(r"error: unknown grid 'sbb'.*ssb.*\n", done.stderr)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

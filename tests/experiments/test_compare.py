@@ -58,13 +58,6 @@ def test_swept_values_are_trained_in_every_combination(data):
         compare({"tiny": arm("tiny")}, swept={"temprature": (1,)})
 
 
-def test_a_run_that_is_watched_has_metrics_in_its_curve(data):
-    base = Config(fit_on="train", evaluate_every=1)
-    (row,) = compare({"tiny": arm("tiny", base)}, data_dir=str(data))
-    assert len(row.history["recall@20"]) == 2
-    assert all(0 <= value <= 1 for value in row.history["recall@20"])
-
-
 def judged(config, data, users, items):
     run = prepared_run(config, str(data))
     return run, validation(run)(users, items)
@@ -107,16 +100,9 @@ def test_vectors_that_fit_no_scale_are_judged_without_a_prior(data):
     assert found["recall@20"] == plain["recall"][20]
 
 
-@pytest.fixture
-def finished(call, tmp_path):
-    called = call("run", "few", "--out", tmp_path)
-    assert called.status == 0, called.err
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["tiny+logq", "tiny+prior", "popularity"])
-def test_a_loaded_run_is_the_one_that_was_trained(finished, data, name):
-    loaded = load_run(finished, "few", name, seed=1, data_dir=str(data))
+def test_a_loaded_run_is_the_one_that_was_trained(made_few, data, name):
+    loaded = load_run(made_few, "few", name, seed=1, data_dir=str(data))
     rows = compare({name: arm(name)}, seeds=2, data_dir=str(data))
     assert (loaded.arm, loaded.swept, loaded.seed) == (name, {}, 1)
     np.testing.assert_array_equal(loaded.served.lists, rows[1].served.lists)

@@ -125,17 +125,6 @@ def test_other_data_get_one_line_and_no_verdict(tmp_path, changes):
     assert statements(page) == []
 
 
-def test_a_prediction_can_be_made_for_another_split_than_the_grids_own(tmp_path):
-    grid = but(split="last")
-    assert "Log q is better" in page_of(tmp_path / "last", grid, split="last")
-    assert "Log q is better" not in page_of(tmp_path / "ratio", grid)
-
-
-def test_a_prediction_of_no_named_data_set_is_made_for_every_one(tmp_path):
-    page = page_of(tmp_path, but(on=()), dataset="mine")
-    assert len(statements(page)) == 3
-
-
 def test_statements_read_the_records_of_another_data_set(tmp_path):
     more = Term("full-softmax"), Term("full-softmax", factor=-1.0, records="ml-1m/few")
     grid = but(stated=(Stated("more here", (Part(more),), low=0.01),))

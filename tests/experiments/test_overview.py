@@ -1,9 +1,6 @@
 """The list of results counts verdicts and names what made the runs."""
 
-import itertools
-
 from experiments.grids import GRIDS
-from experiments.lookup import find
 from experiments.pages.overview import write_overview
 from research.report.predictions import statement_table
 from research.report.records import save_records
@@ -31,24 +28,6 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     assert f"| abc1234 | x86_64, JAX 0.10.2 | {minutes} |" in recipes
     assert "ssb-last, a quick run" in ssb
     assert "| - | - | 1 | - | - | " in ssb
-
-
-def test_minutes_are_those_of_the_data_set(tmp_path):
-    names = ("ml-100k", "electronic", "shop"), ("push", "trade-off")
-    for dataset, name in itertools.product(*names):
-        header = {"grid": name, "dataset": dataset, "split": "ratio"}
-        save_records(tmp_path / "records" / dataset / f"{name}.npz", [], header)
-    save_records(tmp_path / "records/simulated/dial.npz", [], {"grid": "dial"})
-    overview = write_overview(tmp_path / "records", tmp_path).read_text()
-    rows = [line.strip("| ").split(" | ") for line in overview.splitlines()]
-    found = {(row[0], row[1]): row[-1] for row in rows if len(row) == 9}
-    for name in names[1]:
-        one = find(name)
-        assert one.elsewhere.minutes["electronic"] != one.minutes
-        assert found[name, "ml-100k"] == one.minutes
-        assert found[name, "electronic"] == one.elsewhere.minutes["electronic"]
-        assert found[name, "shop"] == "-"
-    assert found["dial", "simulated"] == find("dial").minutes
 
 
 def test_a_report_that_one_grid_refuses_renews_the_overview_of_the_others(

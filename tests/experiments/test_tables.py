@@ -12,7 +12,6 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.collect import report
 from experiments.commands import grids as commands
 from experiments.grids import GRIDS
 from experiments.output.seals import read_metrics, write_metrics
@@ -24,10 +23,8 @@ from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
     RECORDS_VERSION,
     read_header,
-    save_records,
 )
 from tests.experiments.made import SMALL, contents, runs_of, write_made_100k
-from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
@@ -74,14 +71,6 @@ def test_columns_without_a_swept_field(tables, tmp_path):
     assert (tmp_path / "tables" / "ml-100k" / "few.md").is_file()
 
 
-def test_columns_with_a_swept_field(tables):
-    _, frame = tables("warm", "--seeds", "1")
-    assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
-    assert set(frame["arm"]) == {"popularity", "tiny"}  # never a swept value
-    tiny = frame[(frame.arm == "tiny") & (frame.metric == "recall") & (frame.k == 20)]
-    assert list(tiny["temperature"]) == [0.05, 0.1, 1.0]
-
-
 def test_the_means_are_those_of_the_runs(tables, tmp_path):
     _, frame = tables("few", "--seeds", "2", "--arms", "tiny")
     numbers = [read_json(f / "metrics.json") for f in runs_of(tmp_path, "few")]
@@ -121,15 +110,6 @@ def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
         " `popularity`, seed 0.\n"
     )
     assert set(read_table(path).k) == {10, 20, 50, 100}
-
-
-def test_a_split_is_part_of_the_name(call, tmp_path):
-    words = ("--arms", "popularity", "--split", "last", "--out", tmp_path)
-    assert call("run", "few", *words).status == 0
-    names = contents(tmp_path / "tables")
-    assert set(names) == {"ml-100k/few-last.csv", "ml-100k/few-last.md"}
-    assert "split last" in names["ml-100k/few-last.md"].decode()
-    assert call("report", "few", *words[2:]).status == 0
 
 
 def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
@@ -185,16 +165,6 @@ def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
     again, _ = tables("holed", "--seeds", "1")
     assert again.status == 1
     assert "holed: 2 runs, 1 finished already, 1 to do" in again.out
-
-
-def test_train_fails_with_the_step(call, tmp_path):
-    words = ("train", "--arm", "tiny", "--output", "dot", "--learning-rate", "1e38")
-    called = call(*words, "--out", tmp_path)
-    assert called.status == 1
-    assert "failed: loss not finite at step " in called.out
-    assert called.err == ""
-    (folder,) = runs_of(tmp_path, "train")
-    assert list(contents(folder)) == ["failed.json"]
 
 
 def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
@@ -302,16 +272,6 @@ def test_check_fails_on_a_picture_with_another_title(results, call):
     assert called.out.count("same") == 5
 
 
-def test_check_fails_on_a_table_that_isnt_there(results, call):
-    path = results / "tables" / "ml-100k" / "ssb.md"
-    whole = path.read_bytes()
-    try:
-        path.unlink()
-        assert call("check", "--results", results).status == 1
-    finally:
-        path.write_bytes(whole)
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_the_committed_results_pass_the_check(call):
@@ -379,18 +339,3 @@ def test_a_run_is_shown_beside_the_committed_values(
     assert "here and as committed" in called.out
     rows = [line for line in called.out.splitlines() if "popularity" in line]
     assert "yes" in rows[-1]  # the same data: the same value
-
-
-def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
-    arms = GRIDS["search"].arms
-    grid = GRIDS["search"].but(arms=(*arms, "in-batch"), reference="in-batch")
-    assert "made from the target" in grid.note
-    header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
-    header |= {"split": "last", "data_digest": "0" * 64}
-    records = tmp_path / "made.npz"
-    save_records(records, made_rows(seeds=1), header)
-    for name in ("few", "other"):
-        note = {"few": "", "other": grid.note}[name]
-        report(grid.but(name=name, note=note), records, tmp_path)
-        text = (tmp_path / "tables" / "ml-100k" / f"{name}-last.md").read_text()
-        assert (f"\n{grid.note}\n" in text) is bool(note)
