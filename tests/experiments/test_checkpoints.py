@@ -82,50 +82,35 @@ def flip(path):
     path.write_bytes(bytes(content))
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-@pytest.mark.parametrize("harm", [flip, cut])
-def test_a_damaged_one_is_named_and_the_one_before_is_used(
-    call, cut_off, tmp_path, harm
-):
+def test_a_damaged_one_is_named_and_the_one_before_is_used(call, cut_off, tmp_path):
     path = cut_off(tmp_path / "cut")
     damaged, _ = complete(path)
-    harm(damaged)
+    flip(damaged)
     again = call(*WORDS, "--out", tmp_path / "cut")
     assert again.status == 0
     first, second = again.err.splitlines()
     assert first.startswith(f"{damaged}: not used, as it is damaged")
     assert second.startswith("goes on from a checkpoint")
-    assert call(*WORDS, "--out", tmp_path / "whole").status == 0
-    (whole,) = runs_of(tmp_path / "whole", "train")
-    assert told_of(path) == told_of(whole / NAME)
     assert not path.exists()
 
 
-def test_where_all_are_damaged_the_run_begins_anew(call, cut_off, tmp_path):
+@pytest.mark.parametrize("why", ["as it is damaged", "as other code"])
+def test_where_none_can_be_used_the_run_begins_anew(
+    why, call, cut_off, tmp_path, monkeypatch
+):
     path = cut_off(tmp_path)
-    steps = complete(path)
-    for step in steps:
-        flip(step)
+    named = [path]
+    if why == "as other code":
+        monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
+    else:
+        named = complete(path)
+        for step in named:
+            flip(step)
     again = call(*WORDS, "--out", tmp_path)
     assert again.status == 0
     told = again.err.splitlines()
-    assert [line.partition(":")[0] for line in told] == [str(step) for step in steps]
-    assert all("not used, as it is damaged" in line for line in told)
-    assert not path.exists()
-
-
-def test_one_of_other_code_is_named_and_the_run_begins_anew(
-    call, cut_off, tmp_path, monkeypatch
-):
-    path = cut_off(tmp_path)
-    monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
-    again = call(*WORDS, "--out", tmp_path)
-    assert again.status == 0
-    assert again.err.startswith(f"{path}: not used, as other code")
-    assert again.err.count("\n") == 1
+    assert [line.partition(":")[0] for line in told] == [str(step) for step in named]
+    assert all(f"not used, {why}" in line for line in told)
     assert not path.exists()
 
 

@@ -11,7 +11,7 @@ from experiments.arms import ARMS, arm
 from experiments.compare import compare, load_run
 from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.inputs import fold_of, prepared_run, study_split
+from experiments.inputs import fold_of, prepared_run
 from research.config import Config
 from research.features import FEATURES, ITEM, Feature
 from research.losses import LOSSES, Loss
@@ -57,14 +57,6 @@ def test_an_edited_data_set_is_read_again(tmp_path):
         assert fold_of(config).fitted.n_users == users
         (row,) = compare({"popularity": config})
         assert len(row.record.held) == users
-
-
-def test_a_column_that_is_added_decides_the_split(tmp_path):
-    path = tmp_path / "shop.csv"
-    path.write_text("user,item\na,x\na,y\nb,x\n")
-    assert study_split(str(path), None) == "random"
-    path.write_text("user,item,part\na,x,train\na,y,test\nb,x,train\n")
-    assert study_split(str(path), None) == "given"
 
 
 def test_edited_vectors_of_items_are_read_again(tmp_path, data):

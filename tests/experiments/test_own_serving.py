@@ -179,24 +179,7 @@ def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, 
     assert float(again[2]) == pytest.approx(float(there), abs=0.01)  # of 3 digits
 
 
-def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
-    dataset = write_tastes(tmp_path / "tastes")
-    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
-    words += ["train", "--dataset", str(dataset), "--validation-share", "0.1"]
-    words += ["--learning-rate", "0.02", "--epochs", "4", "--batch", "32"]
-    assert main(words) == 0
-    of_all = capsys.readouterr().out
-    assert main([*words, "--min-clicks", "10"]) == 0
-    said = capsys.readouterr().out
-    assert calibration_in(said) != calibration_in(of_all)
-    there, as_served = re.search(RECALL, said).groups()
-    assert f"recall@20 {as_served}" in said
-    prior = calibration_in(said)["--prior"]
-    assert main([*words, "--min-clicks", "10", "--prior", f"{prior}"]) == 0
-    recall = re.search(r"^recall@20 ([\d.]+)", capsys.readouterr().out, re.M)[1]
-    assert float(recall) == pytest.approx(float(there), abs=0.01)  # of 3 digits
-
-
+@pytest.mark.slow
 def test_a_calibration_below_0_says_what_to_leave_out(tmp_path, capsys):
     """Validation clicks are drawn evenly, some from items that have no other click."""
     table = write_tastes(tmp_path / "tastes", even=True) / "interactions.csv"
@@ -228,22 +211,6 @@ def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatc
     said = capsys.readouterr().out
     assert "not calibrated: the scores rank clicked items lower" in said
     assert "files in" in said
-
-
-def test_pairs_are_weighted_by_the_inverse_of_impressions(shop, tmp_path):
-    folder = with_impressions(
-        tmp_path / "shown", shop, lambda item: int(item[:-1]) ** 4
-    )
-    out = tmp_path / "out"
-    words = ["train", "--dataset", str(folder), "--out", str(out), "--arm"]
-    assert main([*words, "tiny"]) == 0
-    assert main([*words, "tiny", "--ips", "0.5"]) == 0
-    runs = {
-        read_json(run / "config.json")["ips"]: read_json(run / "metrics.json")
-        for run in (out / "runs" / "shown" / "train").glob("*")
-    }
-    assert set(runs) == {0.0, 0.5}
-    assert runs[0.0]["train_count"] != runs[0.5]["train_count"]
 
 
 def test_exposure_is_refused_without_impressions_and_beside_the_rule(
@@ -286,6 +253,7 @@ def test_the_rule_is_refused_without_an_exposure_of_every_item(shop, tmp_path, c
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_large_catalogue_is_also_calibrated_among_the_first_places(tmp_path, capsys):
     draw, items = np.random.default_rng(0), np.arange(PLACES + 40)
     rows = []
@@ -312,6 +280,7 @@ def test_a_large_catalogue_is_also_calibrated_among_the_first_places(tmp_path, c
     assert f"as it is {there}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_items_without_a_click_that_a_negative_prior_raises_are_said(tmp_path, capsys):
     """They are in the test part alone, so that nothing was learned of them."""
     rows = [f"u{u},i{(2 * u + k) % 110},train" for u in range(60) for k in range(8)]

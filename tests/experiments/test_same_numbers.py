@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from experiments.output.seals import read_metrics
 
 CELL = """
@@ -20,17 +18,16 @@ rows = compare({"mine": changed}, seeds=2, data_dir=data_dir)
 """
 
 
-@pytest.mark.parametrize("loss", ["hinge", "sampled-softmax"])
-def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path, loss):
+def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path):
     called = call(
-        *("train", "--arm", "tiny", "--loss", loss, "--negatives", "uniform:16"),
+        *("train", "--arm", "tiny", "--loss", "hinge", "--negatives", "uniform:16"),
         *("--temperature", 0.3, "--seed", 1, "--out", tmp_path),
     )
     assert called.status == 0, called.err
     (found,) = tmp_path.glob("runs/*/train/*/")
     told = read_metrics(found)
     names = {"data_dir": str(data)}
-    exec(CELL.replace("hinge", loss), names)
+    exec(CELL, names)
     first, second = (names["summary"](row.record) for row in names["rows"])
     of_cell = json.loads(json.dumps(second))
     assert of_cell == told
