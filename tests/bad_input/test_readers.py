@@ -90,9 +90,6 @@ def whole(text: str) -> int:
     return int(text)
 
 
-NAMES = ["userId", "movieId", "rating", "timestamp"]
-
-
 def plain_grouplens(data: bytes, separator: str, header: bool):
     """(user, item) -> (rating, time), by str.split."""
     lines = [

@@ -9,7 +9,7 @@ from scipy import sparse
 from research.baselines import items
 from research.baselines.items import ease, item_weights
 from research.types import InputError
-from tests.evaluate.made import fold_of, random_fold
+from tests.evaluate.made import random_fold
 
 
 def clicks_of(fold) -> np.ndarray:
@@ -62,25 +62,6 @@ def test_scores_are_the_evaluated_users_clicks_times_the_weights():
     expected = clicks[fold.evaluated] @ ridge_by_column(clicks, 5.0)
     scores = ease(fold, {"l2": 5.0})(slice(2, 9), slice(4, 40))
     np.testing.assert_allclose(scores, expected[2:9, 4:], atol=1e-10)
-
-
-def test_an_item_clicked_twice_by_a_user_is_clicked():
-    once, held = [(0, 0), (0, 1), (1, 1), (1, 2)], [(0, 2), (1, 0)]
-    rows, every = slice(0, 2), slice(0, 3)
-    twice = fold_of([*once, (0, 1)], held, 2, np.ones((3, 1), bool))
-    scores = ease(fold_of(once, held, 2, np.ones((3, 1), bool)), {"l2": 1.0})(
-        rows, every
-    )
-    np.testing.assert_array_equal(ease(twice, {"l2": 1.0})(rows, every), scores)
-
-
-def test_an_item_never_clicked_scores_zero():
-    fold = random_fold()
-    never = np.bincount(fold.fitted.item, minlength=150) == 0
-    assert never.any()
-    scores = ease(fold, {"l2": 100.0})(slice(0, len(fold.evaluated)), slice(0, 150))
-    assert (scores[:, never] == 0).all()
-    assert (scores[:, ~never] != 0).any()
 
 
 @pytest.mark.parametrize("l2", [0.0, -1.0, float("nan"), float("inf")])

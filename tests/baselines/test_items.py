@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from research.baselines import items
 from research.baselines.items import neighbour_weights, sparse_weights
 
 
@@ -34,14 +33,6 @@ def test_neighbours_by_definition(shrink, neighbours):
             expected[j, i] = alike[j]
     found = neighbour_weights(sparse.csr_array(clicks), shrink, neighbours).toarray()
     np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
-def test_neighbours_are_the_same_however_many_columns_are_dense(monkeypatch):
-    clicks = sparse.csr_array(random_clicks(items=23))
-    whole = neighbour_weights(clicks, 1.0, 4).toarray()
-    for columns in (1, 7, 23):
-        monkeypatch.setattr(items, "COLUMNS", columns)
-        assert np.array_equal(neighbour_weights(clicks, 1.0, 4).toarray(), whole)
 
 
 def test_only_co_clicked_items_take_memory():

@@ -6,8 +6,7 @@ from research.baselines.items import uniform
 from research.evaluate.metrics import summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import rank_scores, seen_items_of
-from research.rng import pair_hash
-from tests.evaluate.made import fold_of, random_fold
+from tests.evaluate.made import fold_of
 
 
 def even_fold(n_users=2000, n_items=40):
@@ -44,13 +43,3 @@ def test_users_and_seeds_have_lists_of_their_own():
     other = uniform(fold, {}, 1)(*every)
     assert abs(np.corrcoef(scores.ravel(), other.ravel())[0, 1]) < 0.1
     assert abs(np.corrcoef(scores)[0, 1:]).max() < 0.7
-
-
-def test_chance_is_not_what_breaks_ties_in_time():
-    """Else what is held out, the last of ties, would rank first by chance."""
-    fold = random_fold()
-    user, item = fold.fitted.users.id[fold.evaluated], fold.fitted.items.id
-    ties = pair_hash(np.repeat(user, len(item)), np.tile(item, len(user)), 0)
-    scores = uniform(fold, {}, 0)(slice(0, len(user)), slice(0, len(item)))
-    both = np.corrcoef(scores.ravel(), (ties >> np.uint64(11)).astype(float))
-    assert abs(both[0, 1]) < 0.1

@@ -289,32 +289,6 @@ def test_numbers_with_commas_are_said_to_be_none(
         assert note.endswith(f"first {first}")
 
 
-def test_names_of_lists_with_bars_are_said_to_be_several(tmp_path):
-    ids = ["0005", "76X", "zed"]
-    tags = [["b"], ["Rock|Pop", "a"], None]
-    write(tmp_path / "parquet" / "interactions.csv", GOOD)
-    table = pa.table({"item": ids, "tags": tags, "kinds": [["b"], [], ["c"]]})
-    pq.write_table(table, tmp_path / "parquet" / "items.parquet")
-    lines = ["item_id:token\ttags:token_seq", "0005\tb", "76X\tRock|Pop a", "zed\t"]
-    write(tmp_path / "typed" / "interactions.csv", GOOD)
-    write(tmp_path / "typed" / "shop.item", "\n".join([*lines, ""]))
-    text = "item,tags\n0005,b\n76X,Rock|Pop|a\nzed,\n"  # where it is what separates
-    write(tmp_path / "text" / "interactions.csv", GOOD)
-    write(tmp_path / "text" / "items.csv", text)
-    for folder, where in (
-        ("parquet", "items.parquet: row 2"),
-        ("typed", "shop.item:3"),
-        ("text", ""),
-    ):
-        ratings = load(str(tmp_path / folder))
-        assert ratings.items.columns["tags"].names == ("Pop", "Rock", "a", "b")
-        notes = [note for note in ratings.notes if "several names" in note]
-        assert len(notes) == bool(where)
-        for note in notes:
-            assert "column tags has names with | in 1 rows, first in " in note
-            assert where in note
-
-
 def test_a_fifo_and_a_loop_inside_a_folder(tmp_path):
     for name, make in (("a", os.mkfifo), ("b", lambda p: p.symlink_to(p))):
         (tmp_path / name).mkdir()

@@ -1,7 +1,6 @@
 """Units of time, types of ids and ends of files, in each format of one's own data."""
 
 import datetime
-import gzip
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pytest
 
 from research.data import delimited, load
 from research.types import NUMBER, InputError
-from tests.data.own import ROWS, csv_text, taken, write
+from tests.data.own import csv_text, write
 
 
 @pytest.mark.parametrize(
@@ -39,13 +38,6 @@ def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
         read(*times)
     later = times[0] + 69  # no date: the 13th month, or 60 minutes
     assert len(read(times[0], later).timestamp) == 2
-
-
-def test_a_time_of_parquet(tmp_path):
-    when = pa.array([1000, 2000], pa.timestamp("ms"))
-    table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})
-    pq.write_table(table, tmp_path / "x.parquet")
-    assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()], ids=str)
@@ -92,20 +84,6 @@ def test_a_last_line_without_an_end_is_said(name, tmp_path):
         assert any("its last line has no end" in note for note in notes) is said
 
 
-def test_a_table_beside_may_be_cut_off_too(tmp_path):
-    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
-    write(tmp_path / "items.csv.gz", "item,year\n0005,1999\n76X,20")
-    notes = load(str(tmp_path)).notes
-    assert sum("items.csv.gz: its last line has no end" in n for n in notes) == 1
-
-
-def test_a_gzip_cut_off_in_its_stream_cannot_be_read(tmp_path):
-    path = tmp_path / "x.csv.gz"
-    path.write_bytes(gzip.compress((csv_text() * 300).encode())[:-20])
-    with pytest.raises(InputError, match=r"x\.csv\.gz: can't be read"):
-        load(str(path))
-
-
 def test_a_quoted_field_of_several_lines_is_read_whatever_the_size(
     tmp_path, monkeypatch
 ):
@@ -132,12 +110,4 @@ def test_ids_of_a_table_are_numbers_as_in_the_interactions(tmp_path):
     np.testing.assert_array_equal(price.values, [3, 4])
     write(tmp_path / "shop.item", "item_id:float\tprice:float\n7.0\t3\n8.5\t4\n")
     with pytest.raises(InputError, match=r"shop\.item:3: expected an item id, a whole"):
-        load(str(tmp_path))
-
-
-def test_ids_with_a_fraction_are_refused_in_a_table_of_parquet(tmp_path):
-    write(tmp_path / "interactions.csv", csv_text([(1, 7), (2, 8)], "user,item"))
-    items = {"item": [7.0, 8.0], "price": [3, 4]}
-    pq.write_table(pa.table(items), tmp_path / "items.parquet")
-    with pytest.raises(InputError, match=r"items\.parquet: expected text or whole num"):
         load(str(tmp_path))

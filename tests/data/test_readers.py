@@ -74,13 +74,6 @@ def test_1m_keeps_the_code_of_an_occupation(tmp_path):
     assert values["zip"] == ["85711", "94043", "T8H1N"]
 
 
-@pytest.mark.parametrize("name", CSV_SETS)
-def test_newer_sets_have_no_demographics(name, tmp_path):
-    users = load(name, str(write_csv(tmp_path, name))).users
-    assert users.id.tolist() == [1, 2, 7]
-    assert users.columns == {}
-
-
 def test_windows_line_ends_blank_lines_and_a_byte_order_mark(tmp_path):
     folder = write_csv(tmp_path, "ml-20m") / "ml-20m"
     before = load("ml-20m", str(tmp_path)).digest
@@ -113,16 +106,6 @@ def test_an_old_set_encoded_anew_as_utf8_is_the_same(tmp_path):
     path = tmp_path / "ml-100k" / "u.item"
     path.write_text(path.read_text("latin-1"), "utf-8")
     assert load("ml-100k", str(tmp_path)).digest == before
-
-
-def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
-    write_100k(tmp_path)
-    load("ml-100k", str(tmp_path))
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("research.data.delimited.SAY_ABOVE", 10)
-    load("ml-100k", str(tmp_path))
-    path = tmp_path / "ml-100k" / "u.data"
-    assert capsys.readouterr() == ("", f"reading {path} ...\n")
 
 
 def test_a_table_above_the_limit_is_refused_and_not_cut(tmp_path, monkeypatch):

@@ -42,7 +42,8 @@ def _own(monkeypatch, place):
 
 
 def _grids() -> list[Grid]:
-    shared = {"question": "?", "minutes": "0", "seeds": 2}
+    # Without figures, which take as long as all its runs: who tests one asks for it.
+    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
     arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
     values = {"temperature": (0.05, 0.1, 1.0)}
     return [

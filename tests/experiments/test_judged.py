@@ -33,6 +33,7 @@ GRID = Grid(
     arms=("in-batch", "in-batch+logq", "full-softmax", "popularity"),
     reference="in-batch",
     minutes="1",
+    figures={},
     contrasts=(Contrast("in-batch+logq", "in-batch", expected=BETTER),),
     prediction=Prediction(
         text="Log q is better.",

@@ -28,14 +28,3 @@ def test_a_row_has_the_question_its_verdicts_and_what_made_it(tmp_path):
     assert f"| abc1234 | x86_64, JAX 0.10.2 | {minutes} |" in recipes
     assert "ssb-last, a quick run" in ssb
     assert "| - | - | 1 | - | - | " in ssb
-
-
-def test_a_report_that_one_grid_refuses_renews_the_overview_of_the_others(
-    call, tmp_path
-):
-    words = ("--arms", "popularity", "--out", tmp_path)
-    assert call("run", "few", *words).status == 0
-    called = call("report", "warm", "few", "--out", tmp_path)
-    assert called.status == 2
-    assert called.err.splitlines()[-1].startswith("error: no ")
-    assert "few" in (tmp_path / "README.md").read_text()

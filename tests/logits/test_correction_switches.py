@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.arms import arm
 from research.config import Config
 from research.logits.reducers import Dense
 from research.losses import LOSSES
@@ -77,16 +76,6 @@ def gradients(loss: str, config: Config, weight: float = 1.0) -> np.ndarray:
 SWITCHES = list(itertools.product((False, True), repeat=2))
 
 
-@pytest.mark.parametrize(("own", "count"), SWITCHES)
-def test_where_the_positive_is_corrected_row_shifts_cancel(own, count):
-    """Five distinct forms among the eight: what grid ``correction`` shows."""
-    plain = gradients("sampled-softmax", config_of())
-    config = config_of(leave_own_out=own, expected_count=count)
-    np.testing.assert_allclose(
-        gradients("sampled-softmax", config), plain, rtol=1e-4, atol=1e-6
-    )
-
-
 def test_where_the_positive_is_not_corrected_all_four_differ():
     found = [
         gradients(
@@ -113,42 +102,6 @@ def test_the_weighted_loss_has_the_gradient_of_its_switches():
     )
     other = gradients("sampled-softmax", config_of(mask_same_item=True))
     assert np.abs(weighted - other).max() > 1e-3
-
-
-def test_the_weighted_loss_by_its_formula():
-    own, dense = in_batch_logits(config_of(correct_positive=False))
-    values = LOSSES["weighted-softmax"].fn(own, dense, {})
-    for row in range(5):
-        z = np.asarray(dense.z[row], float)[np.asarray(dense.keep[row])]
-        p = np.exp(own[row]) / (np.exp(own[row]) + np.exp(z).sum())
-        expected = -(1 - p) * (own[row] - np.log(np.exp(z).sum()))
-        np.testing.assert_allclose(values[row], expected, rtol=1e-4)
-
-
-def test_a_row_without_negatives_has_no_weighted_loss_and_no_gradient():
-    def total(z):
-        dense = Dense(z[None, 1:], jnp.zeros((1, 2), bool))
-        return jnp.sum(LOSSES["weighted-softmax"].fn(z[:1], dense, {}))
-
-    value, grad = jax.value_and_grad(total)(jnp.array([1.0, 2.0, 3.0]))
-    assert value == 0.0
-    assert (grad == 0.0).all()
-
-
-def test_uniform_columns_are_not_corrected_by_the_unigram():
-    """The union's q: 4 of the batch, 2 uniform; the peers' bug is q = click share."""
-    config = config_of(negatives=("in-batch", "uniform:2"))
-    ids = (np.array(CANDIDATE), np.array([1, 2]))
-    _, dense = logits_of(config, QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED))
-    _, plain = logits_of(
-        dataclasses.replace(config, logq=0.0),
-        QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED),
-    )  # fmt: skip
-    columns = np.concatenate(ids)
-    q = (4 * SHARE + 2 / 6) / 6
-    found = np.asarray(plain.z - dense.z)
-    np.testing.assert_allclose(found, np.tile(np.log(q[columns]), (5, 1)), rtol=1e-4)
-    assert np.abs(found - np.log(SHARE[columns])).max() > 0.3
 
 
 def test_one_compilation_over_everything_that_is_swept():
@@ -220,12 +173,3 @@ def test_what_can_not_be_meant_is_refused_in_one_line(changes, line):
     with pytest.raises(InputError, match=line) as error:
         checked(Config(**changes))
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["fifo-cache+logq", "vector-cache+logq", "fifo-cache-stored+logq", "extra+logq"],
-)
-def test_named_arms_are_not_refused(name):
-    check_config(arm(name))
-    check_negatives(arm(name), Size(items=1447, clicked=1383, pairs=49_426))

@@ -117,23 +117,6 @@ def test_a_row_may_keep_only_columns_that_are_corrected_far_down():
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
-def test_without_a_usable_column_no_row_has_a_loss():
-    none = jnp.zeros(ITEMS, jnp.int32)
-    columns = Columns(none, None, none, none > 0)
-    rows = Rows(jnp.arange(B), jnp.ones(B, jnp.int32), None)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    found, pull = jax.vjp(
-        lambda q, v: one_pass.log_sum_exp(
-            q, v, jnp.zeros(ITEMS), rows, columns, expected, SMALL
-        ),
-        jnp.asarray(QUERY),
-        jnp.asarray(VECTORS),
-    )
-    assert np.isneginf(found).all()
-    for gradient in pull(jnp.ones(B)):
-        assert (gradient == 0).all()
-
-
 def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
     b, c, d = 1024, 1 << 15, 8

@@ -11,7 +11,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from experiments.commands.api import API
 from tests.data.own import csv_text, write
 
 ROOT = Path(__file__).parents[2]
@@ -141,14 +140,6 @@ def test_the_notebook_on_own_data_is_of_the_data_that_it_is_given(tmp_path):
         assert "error: " not in shown
 
 
-@every_notebook
-def test_it_is_short_with_its_outputs_and_a_figure(path):
-    cells = code_of(nbformat.read(path, as_version=4))
-    assert 0 < len(cells) <= 15
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert any("image/png" in kinds_of(cell) for cell in cells)
-
-
 LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try, ast.With)
 
 
@@ -164,16 +155,6 @@ def test_it_holds_no_logic_and_imports_what_exists(path):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)
             assert all(hasattr(module, alias.name) for alias in node.names)
-
-
-def test_the_notebook_on_own_entries_has_those_of_the_page():
-    page = (ROOT / "docs" / "extending.md").read_text()
-    cells = code_of(nbformat.read(FOLDER / f"{OWN}.ipynb", as_version=4))
-    functions = [cell.source for cell in cells if "def " in cell.source]
-    assert len(functions) == 3
-    for source in functions:
-        entry = source[source.rindex("\n\n\n") :]  # the line of the registry
-        assert entry in page
 
 
 @every_notebook
@@ -209,29 +190,3 @@ def test_the_console_command_passes_its_exit_status_on(words, status):
     assert done.returncode == status, done.stderr
     assert bool(done.stdout) is (status == 0)
     assert done.stderr.count("\n") == (status > 0)
-
-
-@every_notebook
-def test_the_first_cell_says_how_to_get_the_kernel(path):
-    first = nbformat.read(path, as_version=4).cells[0]
-    assert first.cell_type == "markdown"
-    assert "`make notebook`" in first.source
-
-
-def test_the_notebooks_are_these():
-    assert [path.stem for path in NOTEBOOKS] == [
-        FAST,
-        "2_compare_mitigations",
-        "3_temperature",
-        "4_how_much_to_correct",
-        OWN,
-        "6_your_own_interactions",
-    ]
-
-
-def test_each_function_for_notebooks_is_called_by_one():
-    cells = [c for path in NOTEBOOKS for c in code_of(nbformat.read(path, 4))]
-    source = "\n".join(cell.source for cell in cells)
-    source += (NOTEBOOKS[0].parents[1] / "docs" / "models.md").read_text()
-    names = [path.split(":")[1] for paths in API.values() for path in paths]
-    assert [name for name in names if not re.search(rf"\b{name}\(", source)] == []

@@ -184,20 +184,6 @@ def judged(config: Config):
     return task, rank_scores(scorer, n, offsets, removed, k=20), place
 
 
-def test_a_trained_item_item_model_finds_more_than_chance_and_never_the_query():
-    task, lists, place = judged(dataclasses.replace(ITEMS, epochs=6))
-    assert not (lists == task.evaluated[:, None]).any()
-    row = np.searchsorted(task.evaluated, task.held_user)
-    assert place[row, task.held_item].mean() > 0.55
-
-
-def test_a_trained_user_user_model_finds_users_of_the_same_taste():
-    """Users alternate between two tastes."""
-    task, _, place = judged(dataclasses.replace(USERS, epochs=20, halves="random"))
-    same = np.arange(place.shape[1]) % 2 == (task.evaluated % 2)[:, None]
-    assert place[same].mean() > place[~same].mean() + 0.05
-
-
 REFUSED = {
     "mask": ({"mask_user_positives": True}, "not a user who looks for items"),
     "temperature": ({"temperature_kind": "per-user"}, "per-user"),

@@ -13,7 +13,6 @@ from research.config import Config
 from research.prepare import check_config, prepare
 from research.towers import ENCODERS
 from research.towers.inputs import UserInput, Words
-from research.train.loop import train
 from research.train.model import make_model
 from research.types import InputError
 from tests.world import made_fold
@@ -210,18 +209,6 @@ def test_self_attention_has_four_heads_where_they_share_the_width(d, heads):
     for name in ("query", "key", "value"):
         kernel = shapes["MultiHeadDotProductAttention_0"][name]["kernel"]
         assert kernel.shape == (d, heads, d // heads)
-
-
-def test_an_encoder_learns_in_the_loop():
-    config = Config(
-        encoder="self-attention",
-        **{"batch": 128, "epochs": 3, "history": 5, "dim": 8},
-        **{"user_hidden": (8,), "item_hidden": (8,)},
-    )
-    done = train(config, made_fold())
-    losses = [row["loss"] for row in done.history]
-    assert losses[-1] < losses[0]
-    assert np.isfinite(done.user_vectors).all()
 
 
 def test_attention_by_the_candidate_is_refused_with_the_reason():

@@ -69,27 +69,6 @@ def test_nothing_at_or_after_the_position_and_no_other_user_is_seen():
         assert lists(found)[row] == before[row]
 
 
-def test_the_first_event_of_a_user_has_no_history():
-    fitted = made_fold().fitted
-    first = fitted.offsets[:-1]
-    users = np.arange(fitted.n_users)
-    assert not gathered(fitted, fitted.item, users, first).keep.any()
-
-
-def test_a_history_of_length_none_needs_no_rows():
-    fitted = made_fold().fitted
-    found = user_lookup(
-        SideArrays({}, jnp.zeros((fitted.n_users, 0))),
-        jnp.asarray(fitted.item),
-        jnp.asarray(fitted.offsets, jnp.int32),
-        jnp.array([0, 1]),
-        jnp.array([3, 40]),
-        0,
-    )
-    assert HISTORY not in found.ids
-    assert found.keep.shape == (2, 0)
-
-
 def test_evaluation_sees_all_that_is_fitted_and_no_more():
     """World's events are the fitted ones: a position at the end sees the last."""
     phase = made_fold(fit_on="train")
@@ -116,21 +95,6 @@ def test_a_user_is_served_with_its_last_event():
     served = serve_side(run.model, "user", params, world, users)
     np.testing.assert_allclose(served, whole, rtol=1e-4, atol=1e-5)
     assert np.abs(whole - shorter).max() > 1e-3
-
-
-def test_a_shuffled_history_is_the_same_items_in_another_order():
-    fitted, entity, position = every_position()
-    whole = lists(gathered(fitted, fitted.item, entity, position))
-    shuffled = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
-    again = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
-    assert shuffled == again
-    assert [sorted(row) for row in shuffled] == [sorted(row) for row in whole]
-    full = [n for n, row in enumerate(whole) if len(row) == LENGTH]
-    # Each item comes first about as often: 1 in 5 is the latest.
-    latest = [shuffled[n][0] == whole[n][0] for n in full]
-    oldest = [shuffled[n][0] == whole[n][-1] for n in full]
-    assert 0.15 < np.mean(latest) < 0.25
-    assert 0.15 < np.mean(oldest) < 0.25
 
 
 def test_the_user_of_a_pair_is_encoded_without_its_event():

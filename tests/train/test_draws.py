@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from experiments.arms import REPEATED, arm
+from experiments.arms import arm
 from research.config import Config, structure
 from research.negatives import SOURCES, SourceEntry
 from research.negatives.source import uniform
@@ -56,13 +55,6 @@ def test_loader_workers_repeat_draws_in_turn_and_in_every_epoch():
     assert epoch > 8
     assert [draws.index(one) for one in draws] == [turns.index(turn) for turn in turns]
     assert drawn_at([0], loader_workers=4, seed=1) != draws[:1]
-
-
-@pytest.mark.parametrize("name", REPEATED)
-def test_an_arm_with_workers_differs_in_them_alone(name):
-    fresh, repeated = vars(arm(name)), vars(arm(f"{name}+workers"))
-    assert {n for n in fresh if fresh[n] != repeated[n]} == {"loader_workers"}
-    assert fresh["loader_workers"] == 0
 
 
 def test_a_row_masks_what_its_own_user_has():
