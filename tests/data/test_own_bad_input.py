@@ -30,7 +30,7 @@ x.csv | @5 ann,76X,inf,3,test | :5: | 'inf'
 x.csv | @5 ann,76X,2014-01-01,3,test | x.csv:5: expected a timestamp | '2014-01-01'
 x.csv | user,item,timestamp\nu0,x,5\nu1,x,-3\nu2,x,7\n | :3: | '-3'
 x.csv | user,item,timestamp\na,x,1700000000\nb,x,1700000001\nc,x,1700000000000\n | :4:
-x.csv | user,item,timestamp\na,x,1700000000000\nb,x,1700000001000\nc,x,1700000000\n | :4:
+x.csv | user,item,timestamp\na,x,1700000000000\nb,x,1700000001000\nc,x,1700000000\n | :4
 x.csv | user;item\na;b\n | expected a column user | fields are separated by commas
 x.csv | @2 NaN,0005,10,4,train | :2: | a user id
 x.csv | @2 ann,,10,4,train | :2: expected an item id
