@@ -146,16 +146,6 @@ def test_a_click_on_an_item_left_out_is_in_no_list():
     assert hits.tolist() == [[True, False, False]]
 
 
-@pytest.mark.parametrize("times", [0.01, 20_000.0])
-def test_the_size_of_the_scores_changes_the_scale_alone(times):
-    """At a scale of 1 scores of this size would make each choice certain."""
-    logits, log_q, user, item = clicks_of()
-    fit = calibrate(logits, log_q, user, item)
-    other = calibrate(logits * times, log_q, user, item)
-    assert other.scale * times == pytest.approx(fit.scale, rel=1e-3)
-    assert other.share == pytest.approx(fit.share, rel=1e-3)
-
-
 def test_a_sweep_finds_what_clicks_were_drawn_by():
     """Where the scale is 1 the best prior is the share of log q."""
     logits, log_q, user, item = clicks_of(scale=1.0, share=1.5)

@@ -9,14 +9,6 @@ from tests.evaluate.made import fold_of, random_fold
 GENRES = np.ones((5, 1), bool)
 
 
-def test_scores_are_the_clicks_of_the_fitted_part():
-    fold = random_fold()
-    clicks = Counter(fold.fitted.item.tolist())
-    scores = popularity(fold, {})(slice(3, 5), slice(10, 150))
-    expected = [float(clicks[i]) for i in range(10, 150)]
-    assert scores.tolist() == [expected, expected]
-
-
 def test_lists_fall_in_count_then_rise_in_index_and_hold_nothing_seen():
     fold = random_fold()
     clicks = Counter(fold.fitted.item.tolist())

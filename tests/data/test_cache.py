@@ -1,4 +1,3 @@
-import os
 import zipfile
 from pathlib import Path
 
@@ -69,16 +68,6 @@ def test_a_damaged_file_is_kept_aside_and_not_used(damage, cache, stored, capsys
     assert line.count("\n") == 1
     assert line.startswith("ml-100k: the cached copy isn't used: ")
     assert f"kept as {stored}.rejected" in line
-
-
-def test_the_newest_of_two_is_used(cache, ratings, stored, tmp_path):
-    rows = ((1, 1, 3, 5), (2, 1, 4, 6))
-    newer = load("ml-100k", str(write_100k(tmp_path / "newer", rows)))
-    write_cached(cache, newer)
-    os.utime(stored, (1, 1))
-    assert read_cached(cache, "ml-100k").digest == newer.digest
-    os.utime(cache / f"ml-100k-{newer.digest}.npz", (0, 0))
-    assert read_cached(cache, "ml-100k").digest == ratings.digest
 
 
 def test_a_write_that_breaks_off_leaves_nothing(cache, ratings, monkeypatch):

@@ -9,7 +9,7 @@ from research.data.cache import digest, digest_of, flatten, restore
 from research.data.download import INSIDE
 from research.data.formats import read
 from research.data.places import Place
-from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
+from research.types import CATEGORY, TEXT, Column
 from tests.data.miniature import (
     FILMS,
     RATINGS,
@@ -113,26 +113,6 @@ def test_text_that_moves_between_rows_is_seen(ratings):
     assert "".join(moved) == "".join(titles)
     other = ratings._replace(items=with_values(ratings.items, "title", moved))
     assert digest(other) != ratings.digest
-
-
-OTHER_COLUMNS = {
-    "colour": Column(CATEGORY, np.array(["red", "", "red"])),
-    "shop": Column(CATEGORY, np.array([2, -1, 0])),
-    "price": Column(NUMBER, np.array([0.5, np.nan, -3.0])),
-    "tags": Column(
-        CATEGORIES, np.array([[1, 1], [0, 0], [0, 1]], bool), ("(none)", "unknown")
-    ),
-    "words": Column(TEXT, np.array(["a b", "", "a|b"])),
-}
-
-
-def test_any_columns_restore_the_table(ratings):
-    users = with_columns(ratings.users, **OTHER_COLUMNS)
-    assert set(users.columns) > set(OTHER_COLUMNS)
-    before = ratings._replace(users=users)
-    after = restore("ml-100k", flatten(before))
-    assert_same_table(after.users, users)
-    assert after.digest == digest(before)
 
 
 def test_the_kind_of_a_column_is_part_of_the_digest(ratings):

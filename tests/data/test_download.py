@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from research.data import DATASETS, download, load, sources
-from research.data.download import Archive, Unavailable, registered
+from research.data.download import Archive, registered
 from research.types import InputError
 from tests.data.miniature import write_csv, zipped
 from tests.process import ROOT
@@ -147,14 +147,6 @@ def test_a_server_without_the_file(archive, server, cache):
     with pytest.raises(InputError, match="404"):
         load("ml-20m")
     assert names(cache) == []
-
-
-def test_nobody_listens(monkeypatch, tmp_path):
-    with socket.socket() as held:  # bound, not listening: refused at once
-        held.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{held.getsockname()[1]}/ml-20m.zip"
-        with pytest.raises(Unavailable, match=r"127\.0\.0\.1 can't be reached"):
-            download.download("ml-20m", Archive(url, 1, "0"), tmp_path, tmp_path)
 
 
 def test_a_host_without_an_address_is_given_up_at_once(monkeypatch, tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.data.synthetic import large_fold, large_world, log_clicks, make_synthetic
+from research.data.synthetic import large_fold, log_clicks, make_synthetic
 from research.types import InputError, check
 
 
@@ -52,20 +52,6 @@ def test_clicks_of_a_user_are_independent_of_those_before():
     clicks = large_fold(world, 200_000, seed=2).fitted.item
     pairs = np.bincount(clicks[:-1] * 6 + clicks[1:], minlength=36).reshape(6, 6)
     assert stats.chi2_contingency(pairs).pvalue > 0.01
-
-
-def test_popularity_is_zipf_and_follows_exposure_too():
-    world, fold = large_world(2_000, 1_000, 400_000, seed=0, exposure=0.0)
-    counts = np.sort(np.bincount(fold.fitted.item, minlength=1_000))[::-1]
-    head = np.arange(5, 200)
-    slope = np.polyfit(np.log(head), np.log(counts[head - 1]), 1)[0]
-    assert -1.15 < slope < -0.85
-    world, fold = large_world(2_000, 1_000, 400_000, seed=0, exposure=1.0)
-    counts = np.bincount(fold.fitted.item, minlength=1_000)
-    shown = np.corrcoef(np.log(counts + 1), world.exposure)[0, 1]
-    liked = np.corrcoef(np.log(counts + 1), world.quality)[0, 1]
-    assert shown > 0.5
-    assert liked > 0.5
 
 
 def test_memory_is_that_of_the_index_arrays_and_of_a_chunk():

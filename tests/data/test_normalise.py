@@ -35,18 +35,8 @@ def test_genres_are_flags_over_the_sorted_names_that_occur():
     assert flags.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0], [1, 0]]
 
 
-def test_no_genre_at_all():
-    flags, names = multi_hot(["", "unknown"], NO_GENRE)
-    assert names == ()
-    assert flags.shape == (2, 0)
-
-
 @pytest.mark.parametrize("offset", [0, 2**30])  # by lookup, by search
 def test_rows_of(offset):
     ids = np.array([2, 5, 9]) + offset
     values = np.array([9, 2, 5, 3, 1, 10, 2**31 - 1 - offset]) + offset
     assert rows_of(values, ids).tolist() == [2, 0, 1, -1, -1, -1, -1]
-
-
-def test_rows_of_an_empty_table():
-    assert rows_of(np.array([3]), np.array([], np.int64)).tolist() == [-1]

@@ -103,22 +103,6 @@ def test_another_sets_folder_does_not_pass(tmp_path):
         load("ml-25m", str(folder))
 
 
-def test_a_damaged_cache_is_fetched_anew(tmp_path, cache, monkeypatch, capsys):
-    folder = write_1m(tmp_path)
-    made = load("ml-1m", str(folder))
-    monkeypatch.setattr(sources, "_archive", lambda dataset, root: made)
-    load("ml-1m")
-    (stored,) = cache.iterdir()
-    whole = stored.read_bytes()
-    stored.write_bytes(whole[:-50])
-    assert load("ml-1m").digest == made.digest
-    assert stored.read_bytes()[:4] == whole[:4]
-    assert capsys.readouterr().err.startswith("ml-1m: the cached copy isn't used")
-    assert (cache / f"{stored.name}.rejected").read_bytes() == whole[:-50]
-    assert load("ml-1m", cache=cache).digest == made.digest
-    assert capsys.readouterr().err == ""
-
-
 def test_ml_100k_as_a_person_gets_it(monkeypatch):
     """Whatever source this machine has: always the same data set."""
     if OWN_HINT:

@@ -110,20 +110,6 @@ def test_parts_are_read_back_as_the_same_split(tmp_path):
             np.testing.assert_array_equal(other.values[at], column.values)
 
 
-def test_written_twice_it_is_the_same_data(tmp_path):
-    write(tmp_path / "shop.csv", csv_text(ROWS))
-    digests = []
-    source = str(tmp_path / "shop.csv")
-    for n in range(2):
-        ratings = load(source)
-        events = catalogue(ratings, threshold=0.0)
-        written = Written("shop", events, SPLITS["given"](events), ratings.rated)
-        write_split("parts", written, tmp_path / str(n))
-        source = str(tmp_path / str(n))
-        digests.append(ratings.digest)
-    assert digests[0] == digests[1] == load(source).digest
-
-
 @pytest.mark.parametrize("file_format", WRITERS)
 def test_a_file_of_somebody_else_is_not_replaced(file_format, tmp_path):
     """The same split may be written again; if a file differs, nothing is."""

@@ -204,14 +204,6 @@ def test_a_cut_off_above_the_number_of_items_is_named():
     assert evaluate(fold, lists).ks.tolist() == [10, 20]
 
 
-def test_a_catalogue_below_20_items_has_all_its_columns():
-    fold = random_fold(n_users=12, n_items=15)
-    lists = np.tile(np.arange(15), (len(fold.evaluated), 1))
-    record = evaluate(fold, lists, ks=(10,))
-    np.testing.assert_allclose(record.columns["train_count"], record.item_counts.mean())
-    assert (record.rank < 15).all()  # everything is listed, so everything is found
-
-
 @pytest.mark.parametrize("k", [0, 501])
 def test_a_cut_off_that_no_record_holds_is_refused(made, k):
     with pytest.raises(InputError, match=f"k = {k}"):

@@ -136,20 +136,6 @@ def test_no_batch_size_changes_a_bit(batch):
         np.testing.assert_array_equal(alone, lists[part])
 
 
-def test_a_scorer_is_asked_for_every_cell_once_and_for_no_more_than_a_tile_at_once():
-    n_users, n_items = 2 * TILE + 3, CHUNK + 5
-    asked = np.zeros((n_users, n_items), np.int32)
-
-    def scorer(users, items):
-        assert users.stop - users.start <= TILE
-        assert items.stop - items.start <= CHUNK
-        asked[users, items] += 1
-        return np.zeros((users.stop - users.start, items.stop - items.start))
-
-    rank_scores(scorer, n_items, np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
-    assert (asked == 1).all()
-
-
 def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
     compiled = []
 

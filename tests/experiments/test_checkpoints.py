@@ -5,18 +5,13 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from experiments import finish as finishing
 from experiments import runs as runs_module
-from experiments.engine import ray
 from experiments.output import checkpoints
 from experiments.output.checkpoints import NAME, SECONDS, _save, complete
-from research import files
 from research.files import PART
 from tests.experiments.made import contents, runs_of, without_seals
 
@@ -154,31 +149,3 @@ def test_a_save_that_is_cut_off_or_fails_leaves_those_before(
     _save(path, "", kept)
     assert [found.stem for found in complete(path)] == ["4", "3"]
     assert len(list(path.iterdir())) == 2, "nothing half written"
-
-
-def test_a_worker_of_ray_takes_over_where_a_dead_one_was(
-    call, cut_off, tmp_path, monkeypatch
-):
-    path, scratch = cut_off(tmp_path / "cut"), tmp_path / "scratch"
-    left = scratch / "two-tower-node-task"  # by a worker that was killed
-    left.mkdir(parents=True)
-    path.rename(left / NAME)
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    context = SimpleNamespace(get_node_id=lambda: "node", get_task_id=lambda: "task")
-    fake = SimpleNamespace(get_runtime_context=lambda: context)
-    monkeypatch.setattr(ray, "_import_ray", lambda: fake)
-
-    def on_ray(runs, data_dir, finished, running, at_once):
-        (run,) = runs
-        status, made = ray._do(run, data_dir, {})
-        for name, content in made.items():
-            files.replace(run.folder / name, content)
-        finished(status._replace(run=run))
-
-    monkeypatch.setattr(finishing, "run_here", on_ray)
-    again = call(*WORDS, "--out", tmp_path / "cut")
-    assert again.status == 0
-    assert "goes on from a checkpoint" in again.err
-    assert not list(scratch.iterdir())
-    assert not path.exists()
-    assert (path.parent / "metrics.json").is_file()

@@ -1,13 +1,7 @@
 """The commands as a person meets them: what they list, accept, print and draw."""
 
 import dataclasses
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +11,7 @@ from experiments.arms import ARMS, arm
 from experiments.commands import train as one_run
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
-from experiments.lookup import experiments, find_by_file
+from experiments.lookup import experiments
 from experiments.resolve import expand
 from experiments.studies import STUDIES
 from research.baselines import BASELINES
@@ -85,21 +79,6 @@ def test_list_shows_every_grid_and_study(capsys):
             assert str(len(expand(one, Config()))) in out
 
 
-def test_list_shows_what_the_arms_of_a_grid_change_and_their_temperatures(
-    capsys, monkeypatch
-):
-    monkeypatch.setenv("COLUMNS", "150")
-    assert main(["list", "--grid", "fair"]) == 0
-    out = capsys.readouterr().out
-    cells = expand(GRIDS["fair"], Config(), seeds=1)
-    for cell in cells:
-        assert cell.arm in out
-    (mixed,) = [cell.config for cell in cells if cell.arm == "mixed+logq"]
-    line = next(line for line in out.splitlines() if " mixed+logq " in line)
-    assert "negatives=in-batch,uniform:1024" in line
-    assert f"temperature {mixed.temperature:g}" in line
-
-
 def test_the_grids_are_the_named_ones():
     assert {"ssb", "temperature"} <= set(GRID_NAMES)
     for name, grid in GRIDS.items():
@@ -119,15 +98,6 @@ def test_the_studies_are_the_named_ones():
         assert study.name == name
         for function in (study.run, study.report):
             assert callable(function.load())
-
-
-def test_a_file_is_of_the_longest_name_that_it_starts_with():
-    for stem, name in {
-        "fair-prior-given": "fair-prior",
-        "history-last": "history",
-        "probe": "probe",
-    }.items():
-        assert find_by_file(Path(f"{stem}.npz")).name == name
 
 
 @pytest.mark.parametrize("name", ARM_NAMES)
@@ -202,64 +172,3 @@ def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path
     assert f"R@20 {plain:.4f} as trained (" in called.out
     called = call("train", "--arm", "tiny", "--out", tmp_path / "plain")
     assert "as trained" not in called.out
-
-
-@pytest.mark.slow
-def test_a_live_display_on_a_terminal(data, tmp_path):
-    """In a pseudo-terminal: a bar, runs done of all, and the line of the last run."""
-    ours, theirs = pty.openpty()
-    words = ["run", "ssb", "--quick", "--arms", "popularity", "--jobs", "1"]
-    words += ["--data-dir", str(data), "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *words],
-        cwd=ROOT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
-    )
-    os.close(theirs)
-    text = _read_until_closed(ours)
-    assert process.wait() == 0
-    assert "\x1b[" in text  # it moves the cursor: live
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
-    assert "1/1" in plain
-    assert "left" in plain
-    assert re.search(r"popularity: R@20 0\.\d{4}", plain)
-    assert "[1/1]" not in plain
-    assert "Traceback" not in plain
-
-
-def _read_until_closed(terminal: int, seconds: float = 120) -> str:
-    end, parts = time.monotonic() + seconds, []
-    while time.monotonic() < end:
-        if not select.select([terminal], [], [], 1.0)[0]:
-            continue
-        try:
-            part = os.read(terminal, 1 << 16)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(terminal)
-    return b"".join(parts).decode(errors="replace")
-
-
-def test_committed_numbers_are_of_the_grids_split_and_of_the_same_data(
-    call, tmp_path, monkeypatch
-):
-    given = []
-
-    def finish(grid, base, cells, *options):
-        given.append(options[-1])
-        return True
-
-    monkeypatch.setattr("experiments.finish.finish_grid", finish)
-    words = ("run", "future", "--out", tmp_path)
-    for more in ((), ("--threshold", "3"), ("--core", "2")):
-        call(*words, *more)
-    table, *others = given
-    assert table.is_file()
-    assert table.name == "future-time.csv"
-    assert others == [None, None]

@@ -7,7 +7,7 @@ import pytest
 
 import experiments.commands.train as train_command
 from experiments import runs
-from experiments.__main__ import main, parse
+from experiments.__main__ import main
 from experiments.output import seals
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
@@ -74,19 +74,6 @@ def test_encode_writes_one_file_with_another_prior(saved, histories, call, tmp_p
         np.testing.assert_array_equal(arrays["lists"], expected.items)
 
 
-def test_a_finished_run_is_trained_again_for_its_model_and_only_then(
-    saved, call, tmp_path
-):
-    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out", "--save")
-    before = contents(saved)
-    called = call(*words, saved)
-    assert "nothing to train" in called.out
-    called = call(*words, tmp_path / "other")
-    assert called.status == 0, called.err
-    assert "1 to do" in called.out
-    assert contents(tmp_path / "other") == before == contents(saved)
-
-
 def test_a_model_of_another_serving_or_code_is_replaced(
     saved, call, tmp_path, monkeypatch
 ):
@@ -144,13 +131,6 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
     assert losses[2, True] < losses[2, False] - 0.1
     again = call(*go_on)
     assert "nothing to train" in again.out
-
-
-def test_the_flag_start_from_may_have_an_underscore(saved):
-    config = parse(["train", f"--start_from={saved}"]).config
-    assert config == parse(["train", "--start-from", str(saved)]).config
-    assert (config.dim, config.prior) == (8, 1.0)  # the model's
-    assert parse(["train", "--start_from", str(saved)]).config == config
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -242,26 +222,6 @@ def test_a_run_trained_again_for_its_model_has_all_its_files(
         called = call(*words)
         assert "nothing to train" in called.out
         assert called.err == ""
-
-
-def test_a_grids_run_trained_again_for_its_model_keeps_its_servings(call, tmp_path):
-    grid = ("run", "few", "--seeds", "1", "--arms", "tiny", "tiny+prior")
-    grid = (*grid, "--out", tmp_path / "out")
-    assert call(*grid).status == 0
-    (folder,) = runs_of(tmp_path / "out", "few")
-    before = set(contents(folder))
-    arms = {p: read_json(folder / p)["arm"] for p in before if p.endswith("fig.json")}
-    assert arms == {"config.json": "tiny", "prior+1/config.json": "tiny+prior"}
-    words = ("train", "--arm", "tiny", "--out", tmp_path / "out", "--save")
-    for prior in ("0", "0.5"):
-        called = call(*words, tmp_path / prior, "--prior", prior)
-        assert called.status == 0, called.err
-        assert load_model(tmp_path / prior).config.prior == float(prior)
-        assert before <= set(contents(folder))
-        assert {p: read_json(folder / p)["arm"] for p in arms} == arms
-    called = call(*grid)
-    assert (called.status, called.err) == (0, "")
-    assert "nothing to train" in called.out
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])

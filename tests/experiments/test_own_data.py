@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import tuned
 from experiments.__main__ import main
-from experiments.compare import load_run
-from experiments.grid import Tuning
-from experiments.grids import GRIDS
-from research.config import Config
 from research.data.places import UNPACKED
-from research.report.records import load_records, read_header
-from research.types import InputError
+from research.report.records import read_header
 from tests.data.own import HEADER, csv_text, write
 from tests.experiments.made import contents, runs_of
 
@@ -74,58 +68,6 @@ def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
     assert main([*words, small_shop(tmp_path, 19)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "k = 20 is above the number of items (19)" in line
-
-
-@pytest.mark.slow
-def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
-    shop, tmp_path, monkeypatch, capsys
-):
-    """First refused, or run as it is; then with the choices of its own trials."""
-    path = tmp_path / "tuned.csv"
-    path.write_text(tuned.PATH.read_text())
-    monkeypatch.setattr(tuned, "PATH", path)
-    tuned._committed.cache_clear()
-    few = GRIDS["few"].but(arms=("in-batch",), tuning=Tuning(), contrasts=())
-    few = few.but(reference="in-batch", arm_sweeps={})
-    monkeypatch.setitem(GRIDS, "few", few)
-    out = tmp_path / "out"
-    words = ["--dataset", shop, "--columns", "user=uid", "--jobs", "1"]
-    words += ["--seeds", "1", "--out", str(out)]
-    assert main(["run", "few", *words]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "on corner-shop, split random: run tuning on it" in line
-    monkeypatch.setitem(GRIDS, "few", few.but(tuning=Tuning(optional=True)))
-    assert main(["run", "few", *words]) == 0
-    nothing = "Nothing was tuned on corner-shop, split random"
-    assert nothing in capsys.readouterr().err
-    page = out / "tables" / "corner-shop" / "few-random.md"
-    assert nothing in page.read_text()
-
-    trials = GRIDS["tuning"].but(arms=("in-batch",), reference="in-batch")
-    swept = {"temperature": (0.3, 0.4), "learning_rate": (0.001,)}
-    monkeypatch.setitem(GRIDS, "tuning", trials.but(swept=swept))
-    assert main(["run", "tuning", *words]) == 0
-    assert tuned.main([str(out), "corner-shop", "random"]) == 0
-    tuned._committed.cache_clear()
-    # the records are still of runs that weren't tuned
-    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
-    assert nothing in page.read_text()
-    assert "trials" not in page.read_text()
-    assert main(["run", "few", *words]) == 0
-    rows = load_records(out / "records" / "corner-shop" / "few-random.npz")
-    assert rows[0].settings["temperature"] in (0.3, 0.4)
-    assert nothing not in page.read_text()
-    assert (
-        "Each trained arm has the temperature and learning rate that were best on "
-        "validation, in NDCG@20, of 2 trials. Learning rates: 0.001 (`in-batch`)."
-    ) in page.read_text()
-    # the records state what was chosen, whatever became of the choices
-    path.write_text(path.read_text().replace("corner-shop", "another-shop"))
-    tuned._committed.cache_clear()
-    monkeypatch.setitem(GRIDS, "few", few)
-    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
-    assert "of 2 trials" in page.read_text()
-    tuned._committed.cache_clear()
 
 
 def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
@@ -212,37 +154,6 @@ def test_a_gz_that_unpacks_to_too_much_ends_the_command(tmp_path):
     assert done.returncode == 2
     assert "unpack to more than" in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_what_is_not_there_is_named_with_the_data(shop, tmp_path, capsys):
-    base = Config(dataset=shop, columns=("user=uid",), split="random", core=2)
-    words = "--columns user=uid --core 2 --split random --arms tiny --seeds 1"
-    with pytest.raises(
-        InputError, match=f"run few .*{words} --out .* --quick makes it"
-    ):
-        load_run(tmp_path / "out", "few", "tiny", base=base, quick=True)
-    out = ["--out", str(tmp_path / "out")]
-    run = ["run", "few", "--dataset", shop, "--columns", "user=uid"]
-    assert main([*run, "--arms", "popularity", "--jobs", "1", *out]) == 0
-
-    def reported(grid, dataset):
-        assert main(["report", grid, "--dataset", dataset, *out]) == 2
-        return capsys.readouterr().err.splitlines()[-1]
-
-    line = reported("warm", "corner-shop")
-    assert line.endswith("warm.npz: of corner-shop there are records of few-random")
-    line = reported("few", "ml-100k")
-    assert line.endswith("few.npz: there are records of the data sets corner-shop")
-    out += ["--split", "ratio"]  # which none of the runs has
-    line = reported("few", "corner-shop")
-    assert line.endswith("few.npz: of corner-shop there are records of few-random")
-    out[-1:] = ["random"]
-    (records,) = (tmp_path / "out" / "records").glob("*/*.npz")
-    records.unlink()
-    records.parent.rmdir()  # as after an interruption
-    for _ in range(2):
-        assert reported("few", "corner-shop").endswith("gathers them")
-        del out[2:]  # then of any split
 
 
 def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):

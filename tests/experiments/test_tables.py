@@ -3,8 +3,6 @@
 import io
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -12,19 +10,17 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.commands import grids as commands
 from experiments.grids import GRIDS
-from experiments.output.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
-from research.files import read_arrays, read_json, write_arrays
+from research.files import read_json
 from research.report.pages import QUICK_MARK, read_table
 from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
     RECORDS_VERSION,
     read_header,
 )
-from tests.experiments.made import SMALL, contents, runs_of, write_made_100k
+from tests.experiments.made import SMALL, contents, runs_of
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
@@ -84,32 +80,6 @@ def test_the_means_are_those_of_the_runs(made_few):
                 assert row["mean"].item() == pytest.approx(
                     sum(values) / len(values), rel=1e-3
                 )
-
-
-def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
-    """On 230 items lists of 200 are recorded; a run of before has them to 100."""
-    data = write_made_100k(tmp_path / "wide", items=230)
-    words = ["run", "few", "--seeds", "1", "--arms", "popularity", "tiny"]
-    words += ["--data-dir", data, "--out", tmp_path]
-    assert call(*words).status == 0
-    path = tmp_path / "tables" / "ml-100k" / "few.csv"
-    assert set(read_table(path).k) == {10, 20, 50, 100, 200}
-    (folder,) = (f for f in runs_of(tmp_path, "few") if "popularity" in f.name)
-    record = read_arrays(folder / "per_user.npz")
-    del record["item"], record["depth"]
-    for name in ("ks", "exposure", "distinct"):
-        record[name] = record[name][:-1]
-    rank = np.minimum(record["rank"], 100).astype(np.uint8)
-    write_arrays(folder / "per_user.npz", record | {"rank": rank})
-    seal = read_json(folder / "metrics.json")["seal"]
-    write_metrics(folder, read_metrics(folder), seal["code"])
-    called = call(*words)
-    assert "nothing to train" in called.out
-    assert called.err == (
-        "few: Cut-off 200 left out: 1 of 2 runs are recorded without it, such as"
-        " `popularity`, seed 0.\n"
-    )
-    assert set(read_table(path).k) == {10, 20, 50, 100}
 
 
 def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
@@ -322,20 +292,3 @@ def test_report_derives_the_same_files_anew(results, call):
     assert called.out.count("wrote ") == 7
     after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     assert after == before
-
-
-def test_a_run_is_shown_beside_the_committed_values(
-    results, call, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(commands, "RESULTS", results)
-    path = results / "tables" / "ml-100k" / "few.csv"
-    frame = pd.read_csv(results / "tables" / "ml-100k" / "ssb.csv")
-    frame.to_csv(path, index=False)
-    try:
-        words = ("run", "few", "--arms", "popularity", "tiny", "--seeds", "1")
-        called = call(*words, "--out", tmp_path)
-    finally:
-        path.unlink()
-    assert "here and as committed" in called.out
-    rows = [line for line in called.out.splitlines() if "popularity" in line]
-    assert "yes" in rows[-1]  # the same data: the same value

@@ -81,42 +81,6 @@ def test_logits_may_lie_as_far_apart_as_they_like(length):
         np.testing.assert_allclose(one, other, atol=3e-5 * scale)
 
 
-def test_a_row_with_nothing_kept_leaves_the_gradient_of_the_others_whole():
-    """As expected, its cotangent is 0: the others' may be anything."""
-    lost = jnp.zeros(ITEMS, jnp.int32)
-    columns = Columns(lost, None, lost, lost == 0)
-    candidate = jnp.arange(B, dtype=jnp.int32)  # that of row 0 is every column
-    rows = Rows(candidate, candidate, None)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    given = jnp.linspace(-1.0, 2.0, B)
-
-    def in_blocks(vectors: jax.Array) -> jax.Array:
-        query, bias = jnp.asarray(QUERY), jnp.zeros(ITEMS)
-        return one_pass.log_sum_exp(
-            query, vectors, bias, rows, columns, expected, SMALL
-        )
-
-    def dense(vectors: jax.Array) -> jax.Array:
-        return jax.nn.logsumexp(jnp.asarray(QUERY[1:]) @ vectors.T, axis=1)
-
-    (found,) = jax.vjp(in_blocks, jnp.asarray(VECTORS))[1](given)
-    (wanted,) = jax.vjp(dense, jnp.asarray(VECTORS))[1](given[1:])
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_a_row_may_keep_only_columns_that_are_corrected_far_down():
-    """The bound on its logits is of columns that are masked, 200 above them."""
-    ids = jnp.arange(ITEMS, dtype=jnp.int32)
-    columns = Columns(ids, None, ids, ids >= 0)
-    rows = Rows(jnp.arange(B), jnp.zeros(B, jnp.int32), None)
-    bias = jnp.where(ids == 0, 0.0, -200.0)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    query, vectors = jnp.asarray(QUERY), jnp.asarray(VECTORS)
-    found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, expected, SMALL)
-    wanted = jax.nn.logsumexp(query @ vectors[1:].T, axis=1) - 200.0
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-
-
 def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
     b, c, d = 1024, 1 << 15, 8

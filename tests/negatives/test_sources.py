@@ -12,7 +12,6 @@ from research.config import Config
 from research.negatives import source as module
 from tests.negatives.small import (
     BATCH,
-    CLICKED,
     COUNTS,
     LAWS,
     batch_of,
@@ -179,19 +178,6 @@ def test_a_part_of_the_batch_gives_each_row_as_many_other_columns():
     often = keep.mean(axis=0)
     assert (np.diag(often) == 0).all()
     np.testing.assert_allclose(often[~np.eye(4, dtype=bool)], 2 / 3, atol=0.08)
-
-
-@pytest.mark.parametrize("name", sorted(LAWS))
-def test_draws_are_those_that_a_row_sees(name):
-    pool, batch = pool_of(CLICKED), batch_of([0, 1, 3, 5])
-    (source,), (state,) = ready(
-        config_of(spec(name, 3 if "part" in name else 50)), pool
-    )
-    said = float(source.draws(state, pool, BATCH))
-    drawn = source.draw(jax.random.key(0), batch, state, pool)
-    keep = negatives_of(source, drawn, batch.candidate)
-    own = name == "catalogue"  # it draws the positive too, and the row's mask drops it
-    assert keep.sum(axis=1).tolist() == [said - own] * BATCH
 
 
 def test_in_batch_draws_one_fewer_than_the_batch():

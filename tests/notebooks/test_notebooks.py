@@ -157,25 +157,6 @@ def test_it_holds_no_logic_and_imports_what_exists(path):
             assert all(hasattr(module, alias.name) for alias in node.names)
 
 
-@every_notebook
-def test_links_lead_somewhere(path):
-    cells = nbformat.read(path, as_version=4).cells
-    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    links = re.findall(r"\]\(([^)#\s]+)", text)
-    assert "../docs/glossary.md" in links
-    assert [link for link in links if not (FOLDER / link).exists()] == []
-    named = re.findall(r"`((?:results|docs)/[^`]+)`", text)
-    assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-@pytest.mark.usefixtures("installed")
-@pytest.mark.filterwarnings("ignore:Kernel is running over TCP")
-def test_the_kernel_is_of_this_environment_and_in_the_notebooks_folder():
-    cell = nbformat.v4.new_code_cell("import os, sys\nprint(sys.prefix, os.getcwd())")
-    run(nbformat.v4.new_notebook(cells=[cell]))
-    assert cell.outputs[0].text.split() == [sys.prefix, str(FOLDER)]
-
-
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(("words", "status"), [("list", 0), ("run nosuchgrid", 2)])
 def test_the_console_command_passes_its_exit_status_on(words, status):

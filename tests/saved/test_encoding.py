@@ -187,20 +187,6 @@ def test_histories_that_cannot_be_meant_are_refused(case, tmp_path):
         trained()[2].encode(tmp_path / "none.csv")
 
 
-def test_users_may_be_named_by_their_table_alone(tmp_path):
-    model, path, users = trained()[2], tmp_path / "h.csv", tmp_path / "u.csv"
-    path.write_text("user,item\n")
-    users.write_text("user,gender,age\n7,F,31\n999,M,20\n")
-    found = model.encode(path, users)
-    rows = {7: {"gender": "F", "age": 31}, 999: {"gender": "M", "age": 20}}
-    expected = model.encode({7: [], 999: []}, rows)
-    assert found.ids.tolist() == [7, 999]
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    for nothing in (path, {}):
-        with pytest.raises(InputError, match="name no user"):
-            model.encode(nothing)
-
-
 @pytest.mark.parametrize("clicks", ["17", b"17", {17, 5}, 17])
 def test_a_history_that_is_no_list_is_refused(clicks):
     """A text would be read letter by letter: items 1 and 7 in place of 17."""
