@@ -3,6 +3,7 @@
 import pytest
 
 from research.notices import named, say
+from research.registry import Registry
 
 
 def test_a_line_begins_with_the_name_it_is_about(capsys):
@@ -19,3 +20,18 @@ def test_a_failure_ends_the_name(capsys):
         raise OSError("full")
     say("done")
     assert capsys.readouterr().err == "done\n"
+
+
+def test_an_entry_in_the_place_of_the_projects_own_is_said(capsys):
+    registry = Registry("cut", {"last": 1.5})
+    own = registry["last"]
+    registry["mine"] = 2.5
+    registry["mine"] = 3.5
+    registry["last"] = own
+    assert capsys.readouterr().err == ""
+
+    registry["last"] = 4.5
+    assert registry["last"] == 4.5
+    assert capsys.readouterr().err == (
+        "warning: cut 'last' of this project is replaced\n"
+    )

@@ -9,6 +9,7 @@ import pytest
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
 from experiments.commands import train as one_run
+from experiments.commands.api import API, api_page
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
 from experiments.lookup import experiments
@@ -24,6 +25,7 @@ from research.marks import SERVING, marked
 from research.negatives import SOURCES
 from research.negatives.frequencies import FREQUENCIES
 from research.prepare import TOWERS
+from research.registry import deferred
 from research.towers import ENCODERS
 from tests.experiments.made import TINY, runs_of, write_larger_100k
 
@@ -172,3 +174,21 @@ def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path
     assert f"R@20 {plain:.4f} as trained (" in called.out
     called = call("train", "--arm", "tiny", "--out", tmp_path / "plain")
     assert "as trained" not in called.out
+
+
+def test_the_page_is_in_step_with_the_docstrings(call):
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert page == api_page(), "python -m experiments list api > docs/api.md"
+    assert call("list", "api").out == page
+
+
+def test_every_function_says_what_it_does_and_takes():
+    page = api_page()
+    for path in (path for paths in API.values() for path in paths):
+        module, name = path.split(":")
+        section = re.search(rf"^### {name}\n(.*?)(?=^##|\Z)", page, re.S | re.M)[1]
+        assert f"from {module} import {name}\n" in section
+        function = deferred(path).load()
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        if len(names) > 2:
+            assert all(f"- `{name}`: " in section for name in names)

@@ -1,6 +1,7 @@
 """Runs for a notebook: trained in a cell, loaded from a folder, served anew."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from experiments.arms import arm
 from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
+from experiments.output.seals import read_metrics
 from experiments.runs import calibrated, score, serve, validation
 from research.config import Config
 from research.evaluate.metrics import summary
@@ -222,3 +224,33 @@ def test_runs_that_are_judged_by_other_clicks_have_no_difference(trained, watche
     assert len(other)
     assert other.delta.isna().all()
     assert other.note.str.contains("judged by other positives").any()
+
+
+CELL = """
+import dataclasses
+from experiments.arms import arm
+from experiments.compare import compare
+from research.evaluate.metrics import summary
+
+base = arm("tiny")
+changed = dataclasses.replace(
+    base, loss="hinge", negatives=("uniform:16",), temperature=0.3, seed=1
+)
+rows = compare({"mine": changed}, seeds=2, data_dir=data_dir)
+"""
+
+
+def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path):
+    called = call(
+        *("train", "--arm", "tiny", "--loss", "hinge", "--negatives", "uniform:16"),
+        *("--temperature", 0.3, "--seed", 1, "--out", tmp_path),
+    )
+    assert called.status == 0, called.err
+    (found,) = tmp_path.glob("runs/*/train/*/")
+    told = read_metrics(found)
+    names = {"data_dir": str(data)}
+    exec(CELL, names)
+    first, second = (names["summary"](row.record) for row in names["rows"])
+    of_cell = json.loads(json.dumps(second))
+    assert of_cell == told
+    assert first["recall"] != second["recall"]  # another seed is another run

@@ -1,8 +1,11 @@
 """The table of a grid: its columns, its holes, what it leaves out, and the check."""
 
+import functools
 import io
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -10,21 +13,29 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
+from experiments.collect import BRIEF, brief
+from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from research.config import Config
+from research.evaluate.metrics import METRICS, Metric, PageColumn
 from research.files import read_json
-from research.report.pages import QUICK_MARK, read_table
+from research.registry import deferred
+from research.report.pages import QUICK_MARK, read_table, write_report
 from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
     RECORDS_VERSION,
+    RunResult,
+    load_records,
     read_header,
+    save_records,
 )
 from tests.experiments.made import SMALL, contents, runs_of
+from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
-METRICS = {
+SHOWN = {
     "recall", "ndcg", "hit", "mrr", "recall_head", "recall_torso", "recall_tail",
     "recall_item", "coverage", "gini", "ild", "novelty", "train_count",
 }  # fmt: skip
@@ -49,7 +60,7 @@ def test_columns_of_a_table(made_few):
     stated = frame.groupby("arm").temperature.first()
     assert stated.isna().tolist() == [name == "popularity" for name in stated.index]
     assert set(stated.dropna()) == {Config().temperature}
-    assert set(frame["metric"]) >= METRICS
+    assert set(frame["metric"]) >= SHOWN
     assert set(frame["k"]) == {10, 20, 50, 100}
     assert list(dict.fromkeys(frame["arm"])) == [
         "popularity", "tiny", "tiny+prior", "tiny+logq",
@@ -292,3 +303,85 @@ def test_report_derives_the_same_files_anew(results, call):
     assert called.out.count("wrote ") == 7
     after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     assert after == before
+
+
+def shown_ends(run):
+    """A column: how far the indices of a list's first and second item are apart."""
+    return np.abs(np.diff(run.shown[:, :2], axis=1))[:, 0].astype(np.float64)
+
+
+ENDS = Metric(
+    label="distance of the first two",
+    help="distance of the first two items' indices",
+    unit="indices",
+    page=PageColumn("ends", ".2f"),
+    cutoffs=(20,),
+    column="ends",
+    measure=shown_ends,
+)
+
+
+def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch):
+    figure = deferred("research.report.figures:arms_figure")
+    grid = Grid(
+        name="own",
+        question="Is it shown?",
+        arms=("popularity", "tiny"),
+        reference="tiny",
+        seeds=1,
+        minutes="0",
+        swept={},
+        figures={"ends": functools.partial(figure, across="ends")},
+    )
+    monkeypatch.setitem(GRIDS, grid.name, grid)
+    with METRICS.added("ends", ENDS):
+        assert call("run", "own", "--out", tmp_path).status == 0
+    runs = [read_json(folder / "metrics.json") for folder in runs_of(tmp_path, "own")]
+    frame = read_table(tmp_path / "tables" / "ml-100k" / "own.csv")
+    means = frame[frame.metric == "ends"]["mean"].tolist()
+    # the record holds the column in half precision
+    assert sorted(run["ends"]["20"] for run in runs) == pytest.approx(
+        sorted(means), rel=1e-3
+    )
+    text = (tmp_path / "tables" / "ml-100k" / "own.md").read_text()
+    assert " | ends |" in text
+    assert all(f" | {mean:.2f} |" in text for mean in means)
+    points = pd.read_csv(tmp_path / "figures" / "ml-100k" / "own-ends.csv")
+    assert points.ends.tolist() == means
+    svg = tmp_path / "figures" / "ml-100k" / "own-ends.png"
+    assert svg.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("places", [20, 100])
+def test_a_brief_record_keeps_the_metrics_that_choose(places, tmp_path):
+    runs = [run._replace(history={"loss": [2.0, 1.0]}) for run in made_rows()]
+    short = [brief(run, places) for run in runs]
+    assert all(run.history is None for run in short)
+    assert all(set(run.record.columns) <= set(BRIEF) for run in short)
+    whole, less = (
+        save_records(tmp_path / f"{name}.npz", rows)
+        for name, rows in (("whole", runs), ("less", short))
+    )
+    assert less.stat().st_size < whole.stat().st_size
+    tables = [
+        write_report(load_records(path), "in-batch", path.with_suffix(""), "Which?", [])
+        for path in (whole, less)
+    ]
+    of_both = ["coverage", "gini", "ndcg", "recall", "recall_item"]
+    kept = [t[t.metric.isin(of_both) & t.k.isin([20, places])] for t in tables]
+    assert sorted(kept[1].metric.unique()) == of_both
+    pd.testing.assert_frame_equal(*(t.reset_index(drop=True) for t in kept))
+    assert "ild" in set(tables[0].metric)
+    assert "ild" not in set(tables[1].metric)
+    assert set(tables[1].k.dropna()) == {20, places}
+
+
+def test_a_failed_run_stays_as_it_is():
+    failed = RunResult("in-batch", {}, 0, reason="loss not finite at step 4")
+    assert brief(failed, 20) == failed
+
+
+def test_only_grids_that_choose_keep_no_more_than_a_list_of_20():
+    assert {name for name, grid in GRIDS.items() if 0 < grid.keep_places <= 20} == {
+        *("tuning", "tuning-variants", "tuning-prior"),
+    }

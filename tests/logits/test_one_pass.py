@@ -1,6 +1,7 @@
 """The one pass over many columns: what it leaves out, and how far and wide it goes."""
 
 import dataclasses
+import json
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from research.logits import Columns, Rows, one_pass
 from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES
 from research.losses.context import Context
+from tests.train.test_mesh import run_on
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)
@@ -134,3 +136,11 @@ def test_the_gradient_of_a_loss_in_one_pass_is_as_expected(name):
     expected = jnp.asarray(WEIGHT) * jax.nn.sigmoid(found - positive)
     ratio = jax.grad(total)(found) / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=one_pass.SAME)
+
+
+def test_devices_loop_over_their_own_rows_alone():
+    found = json.loads(run_on(8, "tests.logits.blocks_run"))
+    left, told = found["False"], found["True"]
+    assert left["talks"] > 0, "what the compiler does unless it is told"
+    assert told["talks"] == 0
+    assert told["apart"] < 1e-6

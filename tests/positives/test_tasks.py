@@ -12,13 +12,23 @@ from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import take_events
 from research.negatives import make_sources
 from research.negatives.source import Drawn
-from research.positives import Clicks, make_positives, sessions
+from research.positives import (
+    HALVES,
+    HOUR,
+    PARTNERS,
+    Clicks,
+    halves,
+    make_positives,
+    session_pairs,
+    sessions,
+)
 from research.positives.tasks import retrieval_task
 from research.prepare import prepare
 from research.train.loop import train
 from research.train.model import serve_task
 from research.train.run_state import init_state
 from research.types import InputError
+from tests.evaluate.made import events
 from tests.negatives.small import negatives_of
 from tests.world import made_fold
 
@@ -195,3 +205,89 @@ def test_no_held_out_session_of_two_is_refused():
     fold = fold._replace(held_time=np.arange(len(fold.held_item)) * 10)
     with pytest.raises(InputError, match="no held-out session"):
         retrieval_task(apart, fold)
+
+
+PAIRS = [(0, i) for i in (5, 3, 8, 1, 2)] + [(1, 4)] + [(2, 7), (2, 6)]
+GENRES = np.ones((20, 1), bool)
+
+
+def cut(found) -> list[list[int]]:
+    return [part.tolist() for part in np.split(found.item, found.offsets[1:-1])]
+
+
+def test_by_time_the_first_are_the_earlier():
+    found = cut(halves(events(PAIRS, 3, GENRES), "time"))
+    assert found == [[5, 3], [8, 1, 2], [7], [6]]
+
+
+@pytest.mark.parametrize("by", HALVES)
+def test_a_user_with_one_positive_has_no_half_and_no_half_is_empty(by):
+    found = cut(halves(events(PAIRS, 3, GENRES), by))
+    assert [sorted(found[0] + found[1]), sorted(found[2] + found[3])] == [
+        [1, 2, 3, 5, 8],
+        [6, 7],
+    ]
+    assert [len(part) for part in found] == [2, 3, 1, 1]
+
+
+def test_random_halves_are_no_halves_in_time_and_keep_its_order():
+    long = [(u, i) for u in range(30) for i in range(20)]
+    fitted = events(long, 30, GENRES)
+    by_hash, by_time = (halves(fitted, by) for by in ("random", "time"))
+    assert (by_hash.offsets == by_time.offsets).all()
+    parts = cut(by_hash)
+    assert all(part == sorted(part) for part in parts)
+    early = np.array([np.mean(np.array(part) < 10) for part in parts[::2]])
+    assert 0.4 < early.mean() < 0.6
+    assert len({tuple(part) for part in parts}) == 60  # another cut for each user
+    again = halves(fitted, "random")
+    assert (again.item == by_hash.item).all()
+
+
+USER = np.array([7] * 8 + [9] * 9)
+TIME = HOUR * np.array([0, 0, 1, 1, 3, 8, 8, 9] + [9] * 9)
+CLICKS = Clicks(USER, np.arange(17) + 100, TIME)
+
+
+def by_loop(clicks: Clicks, gap: float) -> list[int]:
+    found = [0]
+    for before, after in zip(range(16), range(1, 17)):
+        new = clicks.user[before] != clicks.user[after]
+        new |= clicks.time[after] - clicks.time[before] > gap * HOUR
+        found.append(found[-1] + bool(new))
+    return found
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 2.0, 6.0])
+def test_a_session_ends_after_the_gap_or_with_the_user(gap):
+    assert sessions(CLICKS, gap).tolist() == by_loop(CLICKS, gap)
+
+
+def test_a_gap_of_just_its_length_ends_nothing():
+    assert len(set(sessions(CLICKS, 2.0)[:5])) == 1
+    assert len(set(sessions(CLICKS, 1.99)[:5])) == 2
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 6.0])
+def test_pairs_are_of_one_session_and_each_event_has_as_many_as_its_session_allows(gap):
+    of = sessions(CLICKS, gap)
+    query, candidate = session_pairs(CLICKS, gap)
+    assert (of[query] == of[candidate]).all()
+    assert (query != candidate).all()
+    assert len(set(zip(query, candidate))) == len(query)
+    wanted = [min(PARTNERS, (of == s).sum() - 1) for s in of]
+    assert np.bincount(query, minlength=17).tolist() == wanted
+    assert np.bincount(candidate, minlength=17).tolist() == wanted
+    assert 0 in wanted or gap == 6.0
+    assert max(wanted) == PARTNERS
+
+
+def test_an_events_partners_are_not_those_next_to_it():
+    query, candidate = session_pairs(CLICKS, 1.0)
+    last = query >= 8  # the session of nine
+    assert len(set((candidate - query)[last])) > 4
+
+
+def test_nothing_gives_no_pair():
+    empty = np.zeros(0, np.int64)
+    assert session_pairs(Clicks(empty, empty, empty), 1.0)[0].size == 0

@@ -3,10 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from research.config import Config
 from research.prepare import prepare
-from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
+from research.towers.inputs import (
+    HISTORY,
+    SHORT,
+    SideArrays,
+    UserLookup,
+    pooled,
+    rows_of,
+    user_lookup,
+)
 from research.train.model import serve_pairs, serve_side
 from research.train.run_state import init_state
 from research.types import Events
@@ -109,3 +118,23 @@ def test_the_user_of_a_pair_is_encoded_without_its_event():
     users = world.pairs.query[pairs]
     before = run.model.serve_users(params, world, users, event)
     np.testing.assert_allclose(found, before, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 5, SHORT, SHORT + 1])
+def test_the_sum_and_both_gradients_are_those_of_the_definition(length):
+    draw = np.random.default_rng(0)
+    table = jnp.asarray(draw.normal(size=(9, 4)), jnp.float32)
+    ids = jnp.asarray(draw.integers(0, 9, (3, length)), jnp.int32)
+    weight = jnp.asarray(draw.normal(size=(3, length)), jnp.float32)
+    np.testing.assert_array_equal(rows_of(table, ids), table[ids])
+
+    def defined(weight: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sum(weight[:, :, None] * rows, axis=1) ** 2)
+
+    def found(weight: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.sum(pooled(weight, rows) ** 2)
+
+    given = weight, table[ids]
+    both = (jax.value_and_grad(f, argnums=(0, 1))(*given) for f in (found, defined))
+    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
