@@ -8,7 +8,7 @@ from research.data import DATASETS, load
 from research.types import InputError
 from tests.data.miniature import RATINGS, wheel_files, write_100k, write_wheel
 
-pytestmark = pytest.mark.usefixtures("no_archive")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_archive")]
 
 
 @pytest.fixture

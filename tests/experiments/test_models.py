@@ -135,10 +135,9 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
     assert "nothing to train" in again.out
 
 
-@pytest.mark.parametrize("timed", [True, False])
-def test_text_ids_of_a_file_of_ones_own(timed, call, tmp_path):
+def test_text_ids_of_a_file_of_ones_own(call, tmp_path):
     """Every user that is known has the vector of the run; a new one has a list."""
-    header = "user,item,timestamp" if timed else "user,item"
+    header = "user,item,timestamp"
     width = len(header.split(","))
     clicks = [
         (f"u{user}", f"00{item}X", second)

@@ -21,7 +21,6 @@ from research.features import (
     Feature,
     Request,
     choose_features,
-    registered_features,
     static_features,
 )
 from research.prepare import prepare
@@ -101,22 +100,6 @@ def test_what_is_known_before_an_event_may_come_from_outside():
         assert world.timed.profile.shape[1] == 4 + 1
         assert world.timed.profile[:3, 4].tolist() == [0, 1, 2]
         assert np.isfinite(train(config, timed_fold()).user_vectors).all()
-
-
-def test_a_window_of_ones_own_puts_batches_in_the_order_of_time():
-    def nothing(request: Request) -> np.ndarray:
-        return np.zeros((2, request.events.n_items, 3), np.float32)
-
-    toy = Feature("nothing", (ITEM,), nothing, PER_WINDOW, rated=True)
-    config = Config(item_features=("id", "toy"), window_days=1.0, **SMALL)
-    assert not any(f.rated for _, f in registered_features(config))
-    with FEATURES.added("toy", toy):
-        assert any(f.rated for _, f in registered_features(config))
-        resolved = prepare(config, timed_fold()).config
-        assert resolved.batch_order == "time"
-        assert prepare(config, timed_fold()).world[0].timed.recent.shape[2] == 3
-        with pytest.raises(InputError, match="'toy' is not in this data set"):
-            prepare(config, made_fold())
 
 
 @pytest.mark.parametrize(

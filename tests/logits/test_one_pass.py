@@ -138,6 +138,7 @@ def test_the_gradient_of_a_loss_in_one_pass_is_as_expected(name):
     np.testing.assert_allclose(ratio, ratio[0], rtol=one_pass.SAME)
 
 
+@pytest.mark.slow
 def test_devices_loop_over_their_own_rows_alone():
     found = json.loads(run_on(8, "tests.logits.blocks_run"))
     left, told = found["False"], found["True"]

@@ -1,6 +1,5 @@
 """Names, values and needs of the entries, and configs that a loss cannot use."""
 
-
 import pytest
 
 from research.config import Config, swept_fields

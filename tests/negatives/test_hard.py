@@ -74,27 +74,19 @@ def test_bands_are_ranked_anew_by_the_current_model():
     assert done.history[-1]["loss"] < done.history[0]["loss"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"negatives": ("uniform:100", "rank-band:10"), "logq": 1.0}, "unknown"),
-        ({"hardest": 10, "logq": 0.5}, "unknown"),
-        ({"negatives": ("rank-band:10",), "band_high": 1001}, "there are 1000 items"),
-        ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
-        (
-            {"negatives": ("uniform:2000000",), "hardest": 9},
-            "hardest 9 needs all 512 x 2000000 logits at once, 3.8 GiB",
-        ),
-        (
-            {"negatives": ("uniform:2000000",), "loss": "adv-info-nce"},
-            "loss adv-info-nce needs all 512 x 2000000 logits at once, 3.8 GiB",
-        ),
-        (
-            {"negatives": ("uniform:2000000",), "loss": "sl-at-k"},
-            "loss sl-at-k needs all 512 x 2000000 logits",
-        ),
-    ],
+MANY, LOGITS = {"negatives": ("uniform:2000000",)}, "needs all 512 x 2000000 logits"
+REFUSED = (
+    ({"negatives": ("uniform:100", "rank-band:10"), "logq": 1.0}, "unknown"),
+    ({"hardest": 10, "logq": 0.5}, "unknown"),
+    ({"negatives": ("rank-band:10",), "band_high": 1001}, "there are 1000 items"),
+    ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
+    ({**MANY, "hardest": 9}, f"hardest 9 {LOGITS} at once, 3.8 GiB"),
+    ({**MANY, "loss": "adv-info-nce"}, f"loss adv-info-nce {LOGITS} at once, 3.8 GiB"),
+    ({**MANY, "loss": "sl-at-k"}, f"loss sl-at-k {LOGITS}"),
 )
+
+
+@pytest.mark.parametrize(("changes", "line"), REFUSED)
 def test_what_hard_negatives_can_not_do_is_refused_in_one_line(changes, line):
     with pytest.raises(InputError, match=line) as error:
         check_negatives(Config(**changes), SIZE)

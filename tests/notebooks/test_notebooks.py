@@ -16,8 +16,8 @@ from tests.data.own import csv_text, write
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-FAST, OWN = "1_what_in_batch_negatives_do", "5_your_own_loss_source_metric"
-SLOW = pytest.mark.slow  # all together they take some three minutes
+OWN = "5_your_own_loss_source_metric"
+SLOW = pytest.mark.slow
 WHERE = """
 from importlib.util import find_spec
 for name in ("research", "experiments"):
@@ -73,24 +73,15 @@ def kinds_of(cell: nbformat.NotebookNode) -> set[str]:
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.filterwarnings("ignore:Kernel is running over TCP")
-@pytest.mark.parametrize(
-    ("path", "epochs"),
-    [
-        pytest.param(NOTEBOOKS[0], "epochs=1", id="in haste", marks=pytest.mark.long),
-        *(pytest.param(path, "", id=path.stem, marks=SLOW) for path in NOTEBOOKS),
-    ],
-)
-def test_notebook_runs(path, epochs, monkeypatch):
-    """As it is or, in haste, with fewer epochs: its outputs are of the same kinds."""
-    if not epochs:  # long trainings, compiled as users have them
-        monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
-        monkeypatch.delenv("XLA_FLAGS", raising=False)
+@SLOW
+@every_notebook
+def test_notebook_runs(path, monkeypatch):
+    """Compiled as users have it; its outputs are of the committed kinds."""
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     notebook = nbformat.read(path, as_version=4)
     cells = code_of(notebook)
     committed = [kinds_of(cell) for cell in cells]
-    if epochs:
-        (base,) = [cell for cell in cells if "epochs=" in cell.source]
-        base.source = re.sub(r"epochs=\d+", epochs, base.source)
     run(notebook)
     assert [kinds_of(cell) for cell in cells] == committed
     assert not any("stderr" in kinds for kinds in committed)
@@ -157,6 +148,7 @@ def test_it_holds_no_logic_and_imports_what_exists(path):
             assert all(hasattr(module, alias.name) for alias in node.names)
 
 
+@SLOW
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(("words", "status"), [("list", 0), ("run nosuchgrid", 2)])
 def test_the_console_command_passes_its_exit_status_on(words, status):

@@ -13,7 +13,6 @@ from research.config import Config
 from research.prepare import check_config, prepare
 from research.towers import ENCODERS
 from research.towers.inputs import UserInput, Words
-from research.train.model import make_model
 from research.types import InputError
 from tests.world import made_fold
 
@@ -227,12 +226,3 @@ def test_attention_by_the_candidate_is_refused_with_the_reason():
 def test_an_encoder_with_nothing_to_ask_by_is_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
         prepare(Config(**changes), made_fold())
-
-
-def test_a_history_longer_than_any_users_is_cut_to_the_longest():
-    phase = made_fold()
-    longest = int(np.diff(phase.fitted.offsets).max())
-    config = prepare(Config(history=10**6, encoder="self-attention"), phase).config
-    assert config.history == longest
-    assert make_model(config).history == longest
-    assert prepare(Config(history=longest - 1), phase).config.history == longest - 1
