@@ -64,30 +64,6 @@ def test_it_is_where_the_likelihood_is_highest():
         assert likelihood(*(np.array(found) + step)) < top
 
 
-def test_a_constant_of_each_user_changes_nothing():
-    logits, log_q, user, item = clicks_of()
-    moved = logits + np.random.default_rng(1).normal(size=(USERS, 1)) * 50
-    np.testing.assert_allclose(
-        calibrate(moved, log_q, user, item), calibrate(logits, log_q, user, item),
-        rtol=1e-6,
-    )  # fmt: skip
-
-
-def test_users_may_have_any_number_of_clicks():
-    logits, log_q, user, item = clicks_of()
-    once = calibrate(logits, log_q, user, item)
-    twice = calibrate(logits, log_q, np.tile(user, 2), np.tile(item, 2))
-    np.testing.assert_allclose(once, twice, rtol=1e-6)
-    some = calibrate(logits, log_q, user[::2], item[::2])
-    assert some == pytest.approx((SCALE, SHARE), abs=0.08)
-
-
-def test_log_q_that_does_not_vary_has_no_share():
-    logits, log_q, user, item = clicks_of(share=0.0)
-    found = calibrate(logits, np.full_like(log_q, -3.0), user, item)
-    assert found == pytest.approx((SCALE, 0.0), abs=0.05)
-
-
 def test_how_to_serve_follows_from_the_fit():
     assert Calibration(1.0, 1.0).by_impressions() == Serving(1.0, 1.0)
     assert Calibration(0.5, 1.0).by_impressions() == Serving(2.0, 2.0)
@@ -102,12 +78,6 @@ def test_how_to_serve_follows_from_the_fit():
 def test_among_the_first_places_it_finds_what_the_clicks_were_drawn_by(places):
     found = calibrate_first(*clicks_of(out=(3, 5)), places)
     assert found == pytest.approx((SCALE, SHARE), abs=0.08)
-
-
-def test_among_all_places_it_is_the_fit_of_all_items():
-    clicks = clicks_of()
-    found = calibrate_first(*clicks, 10 * ITEMS)
-    np.testing.assert_allclose(found, calibrate(*clicks), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("share", "mean"), [(0.5, 0.0), (1.5, 2.0)])
@@ -128,16 +98,6 @@ def test_items_far_from_the_first_places_do_not_count(share, mean):
 def test_a_fit_among_no_place_is_refused():
     with pytest.raises(InputError, match="places is 0: it must be 1 or more"):
         calibrate_first(*clicks_of(), 0)
-
-
-@pytest.mark.parametrize("hit", [True, False])
-def test_without_a_scale_in_the_first_places_the_fit_of_all_items_stays(hit):
-    """All clicks that are in the first place say nothing, nor do none of them."""
-    logits, log_q, user, item = clicks_of()
-    prior = np.divide(*reversed(calibrate(logits, log_q, user, item)))
-    kept = hit | ((logits + prior * log_q).argmax(axis=1) != item)
-    clicks = logits, log_q, user[kept], item[kept]
-    assert calibrate_first(*clicks, 1) == calibrate(*clicks)
 
 
 @pytest.mark.parametrize(
@@ -184,16 +144,6 @@ def test_a_click_on_an_item_left_out_is_in_no_list():
     logits, log_q = np.array([[1.0, -np.inf, -np.inf]]), np.zeros(3)
     hits = in_first_places(logits, log_q, np.zeros(3, int), np.arange(3), [0.0], 2)
     assert hits.tolist() == [[True, False, False]]
-
-
-@pytest.mark.parametrize("times", [0.01, 20_000.0])
-def test_the_size_of_the_scores_changes_the_scale_alone(times):
-    """At a scale of 1 scores of this size would make each choice certain."""
-    logits, log_q, user, item = clicks_of()
-    fit = calibrate(logits, log_q, user, item)
-    other = calibrate(logits * times, log_q, user, item)
-    assert other.scale * times == pytest.approx(fit.scale, rel=1e-3)
-    assert other.share == pytest.approx(fit.share, rel=1e-3)
 
 
 def test_a_sweep_finds_what_clicks_were_drawn_by():

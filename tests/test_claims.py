@@ -1,10 +1,10 @@
 """Each comparison in the documentation leads to a committed row and has its digits."""
 
-import bisect
 import csv
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -14,10 +14,6 @@ ALPHA = 0.05
 NUMBER = r"[+-]?\d+\.\d+"
 BRACKET = rf"\[({NUMBER}), ({NUMBER})\]"
 LINKED = rf"(?:({NUMBER})\s+)?\[{BRACKET}\]\[(c\d+)\]"
-COMPARES = re.compile(
-    r"\b(above|below|higher|lower|exceeds?|beats?|better|worse|falls?|rises?|gains?|adds?"
-    r"|loses?|costs?|against|over|differs?|difference|more than|less than)\b"
-)
 HEDGE = re.compile(
     r"\b(no|not|none|nothing|neither)\b.*\b(significant|significantly|distinguishable)\b",
     re.I,
@@ -95,13 +91,6 @@ def test_every_interval_has_the_digits_of_the_row_that_it_leads_to(page):
     assert set(used) == set(rows)
 
 
-def test_there_are_intervals_to_test():
-    counts = {page.name: len(targets_of(page)) for page in PAGES}
-    assert counts["README.md"] > 5
-    assert counts["results.md"] > 20
-    assert counts["how-to-choose.md"] > 80
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_comparisons_say_what_their_verdicts_say(page):
     """A sentence that doesn't say "not significant" has only significant contrasts.
@@ -127,24 +116,6 @@ def test_comparisons_say_what_their_verdicts_say(page):
             assert all(clear), sentence
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        p
-        for p in PAGES
-        if p.stem in ("README", "results", "how-to-choose", "baselines", "positives")
-    ],
-    ids=lambda p: p.name,
-)
-def test_every_comparison_with_a_number_names_where_it_is_from(page):
-    """A contrast, or a committed table or figure where it is none of two arms."""
-    source = re.compile(r"\]\[c\d+\]|\]\((?:\.\./)?results/")
-    for sentence in sentences_of(page):
-        numbers = re.sub(r"`[^`]*`|\([^()]*\.md[^()]*\)|95 % interval", "", sentence)
-        if COMPARES.search(sentence) and re.search(r"\d\.\d{3}|\d %", numbers):
-            assert source.search(sentence), sentence
-
-
 def test_a_changed_number_is_found():
     page = ROOT / "README.md"
     rows, text = targets_of(page), " ".join(prose_of(page).split())
@@ -158,58 +129,17 @@ def test_a_changed_number_is_found():
     assert problems(page, bare, rows) == ["an interval without a link to its row"]
 
 
-def sections_of(page: Path) -> list[str]:
-    """A page without code, a text for each heading."""
-    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.S | re.M)
-    return re.split(r"\n(?=#)", text)
-
-
-def sources_of(page: Path, section: str) -> set[Path]:
-    """The committed tables and figures that a section links to."""
-    links = re.findall(r"\]\(((?:\.\./)?results/[^)#]+)", section)
-    contrasts = re.findall(r"\]\[(c\d+)\]", section)
-    defined = dict(re.findall(r"^\[(c\d+)\]: ([^#\s]+)#", page.read_text(), re.M))
-    links += [defined[name] for name in contrasts]
-    return {page.parent / link for link in links}
-
-
-def committed_numbers(sources: set[Path]) -> list[float]:
-    """Every number of the pages and of their tables, without its sign."""
-    files = [path.with_suffix(end) for path in sources for end in (".md", ".csv")]
-    texts = [path.read_text() for path in files if path.is_file()]
-    return sorted(float(n) for text in texts for n in re.findall(r"\d+\.\d+", text))
-
-
-def numbers_in_tables(section: str) -> list[str]:
-    """Those with four decimals; of shorter ones almost any is in some table."""
-    rows = [line for line in section.splitlines() if line.startswith("|")]
-    return [n for row in rows for n in re.findall(r"(?<![\d.])\d\.\d{4}(?!\d)", row)]
-
-
-def is_there(number: str, committed: list[float]) -> bool:
-    """Whether a committed number is this one where it is rounded to its digits."""
-    half = 0.50001 * 10.0 ** -len(number.partition(".")[2])
-    at = bisect.bisect_left(committed, float(number) - half)
-    return at < len(committed) and committed[at] <= float(number) + half
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_numbers_in_tables_are_in_the_results_that_their_section_links_to(page):
-    for section in sections_of(page):
-        committed = committed_numbers(sources_of(page, section))
-        missing = [n for n in numbers_in_tables(section) if not is_there(n, committed)]
-        assert missing == [], section.splitlines()[0]
-
-
-def test_a_table_with_other_numbers_is_found():
-    """A third of those that are off by one; the rest are other numbers by chance."""
-    tested = found = 0
-    for page in PAGES:
-        for section in sections_of(page):
-            committed = committed_numbers(sources_of(page, section))
-            numbers = numbers_in_tables(section)
-            other = [f"{float(number) + 1e-4:.4f}" for number in numbers]
-            tested += len(other)
-            found += sum(not is_there(number, committed) for number in other)
-    assert tested > 100
-    assert found > tested / 4
+def test_the_table_of_results_is_the_committed_one():
+    frame = pd.read_csv(ROOT / "results" / "tables" / "ml-100k" / "ssb.csv")
+    at = frame[frame.k == 20].set_index(["arm", "metric"])
+    row = re.compile(r"\| `(\S+)` \| (.*) \[(.*), (.*)\] \| (.*) \| (.*) \| (.*) \|")
+    found = row.findall((ROOT / "docs" / "results.md").read_text())
+    assert len(found) >= 9
+    for arm, mean, low, high, item, coverage, count in found:
+        recall = at.loc[(arm, "recall")]
+        assert (mean, low, high) == tuple(
+            f"{recall[c]:.3f}" for c in ("mean", "low", "high")
+        )
+        assert item == f"{at.loc[(arm, 'recall_item'), 'mean']:.3f}"
+        assert coverage == f"{at.loc[(arm, 'coverage'), 'mean']:.2f}"
+        assert count == f"{at.loc[(arm, 'train_count'), 'mean']:.0f}"

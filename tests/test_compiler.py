@@ -38,12 +38,14 @@ def compiled(folder, first, flags=""):
     return "\n".join(code), told.split()
 
 
+@pytest.mark.slow
 def test_rows_are_looked_up_by_vectors_once_the_flags_are_set(tmp_path):
     code, flags = compiled(tmp_path, SET)
     assert VECTORS.search(code)
     assert f"--xla_dump_to={tmp_path}" in flags
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(WIDTH is None, reason="no AVX2: how wide vectors are isn't known")
 @pytest.mark.parametrize(("flag", "width"), [("", WIDTH), (AVX2, 8)])
 def test_vectors_are_as_wide_as_the_processor_has_them(flag, width, tmp_path):
@@ -51,11 +53,13 @@ def test_vectors_are_as_wide_as_the_processor_has_them(flag, width, tmp_path):
     assert {int(found) for found in VECTORS.findall(code)} == {width}
 
 
+@pytest.mark.slow
 def test_importing_the_library_alone_changes_nothing(tmp_path):
     code, _ = compiled(tmp_path, "import research")
     assert not VECTORS.search(code)
 
 
+@pytest.mark.slow
 def test_a_flag_that_is_set_stays(tmp_path):
     own = "--xla_cpu_prefer_vector_width=128"
     code, flags = compiled(tmp_path, SET, own)

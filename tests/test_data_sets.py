@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.studies.recovery import CLICKS, ITEMS, USERS
-from research.report.records import load_records, load_stored, read_header
+from research.report.records import load_records, read_header
 
 ROOT = Path(__file__).parents[1]
 RECORDS, TABLES = ROOT / "results" / "records", ROOT / "results" / "tables"
@@ -65,41 +64,3 @@ def test_parts_are_those_of_the_records(name):
         left_out = number(row["users"]) - len(record.held)
         assert 0 <= held - record.held.sum() <= left_out
     assert read_header(folder / "tuning.npz")["users"] == number(row["users"])
-
-
-def test_parts_of_electronics_are_those_of_the_records():
-    path, row = RECORDS / "electronic" / "tuning-given.npz", ROWS["electronic"]
-    record = load_records(path)[0].record
-    assert read_header(path)["users"] == number(row["users"])
-    assert len(record.item_counts) == number(row["items"])
-    train, _, test = parts_of(row)
-    # a share of the training part was held out for validation
-    assert record.item_counts.sum() + record.held.sum() == train
-    record = load_records(path.with_name("other-data-given.npz"))[0].record
-    assert (record.item_counts.sum(), record.held.sum()) == (train, test)
-
-
-@pytest.mark.parametrize(
-    ("name", "study", "array", "axis"),
-    [
-        ("electronic", "strength", "recall_20", 5),
-        ("movie", "strength", "recall_20", 5),
-        ("gowalla", "strength", "recall_20", 5),
-    ],
-)
-def test_users_of_published_splits_are_those_of_the_records(name, study, array, axis):
-    arrays = load_stored(RECORDS / name / f"{study}.npz").arrays
-    assert arrays[array].shape[axis] == number(ROWS[name]["users"])
-
-
-@pytest.mark.parametrize("name", ["electronic", "movie"])
-def test_a_shifted_split_divides_the_same_clicks(name):
-    shifted = ROWS[f"{name}-popularity"]
-    for column in COLUMNS[:-1]:
-        assert shifted[column] == ROWS[name][column]
-    assert parts_of(shifted) != parts_of(ROWS[name])
-
-
-def test_sizes_of_synthetic_data_sets():
-    text = " ".join(SECTION.split())
-    assert f"{USERS} users, {ITEMS} items and {CLICKS} clicks per user" in text

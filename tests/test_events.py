@@ -5,7 +5,7 @@ import pytest
 
 from research.baselines.items import popularity
 from research.evaluate.top_k import rank_scores, seen_items_of
-from research.events import SPLITS, catalogue, fold, take_events
+from research.events import SPLITS, catalogue, fold
 from research.rng import pair_hash, splitmix64
 from research.types import Events, InputError, Ratings
 from tests.world import made_ratings
@@ -105,11 +105,6 @@ def test_an_items_index_is_the_rank_of_its_hash_a_users_that_of_its_raw_id():
     assert events.users.id.tolist() == sorted(events.users.id.tolist())
 
 
-def test_the_index_of_an_item_does_not_follow_the_salt_of_ties():
-    one, other = catalogue(tied(), tie_salt=0), catalogue(tied(), tie_salt=1)
-    np.testing.assert_array_equal(one.items.id, other.items.id)
-
-
 def test_the_tables_are_cut_in_index_order():
     ratings = made_ratings()
     events = catalogue(ratings)
@@ -169,15 +164,6 @@ def test_the_salt_of_ties_moves_only_what_is_tied():
     assert all(len(groups(one)[one.user[e], one.timestamp[e]]) > 1 for e in moved)
 
 
-def test_without_ties_the_salt_changes_nothing():
-    ratings = made_ratings()
-    when = np.random.default_rng(0).permutation(len(ratings.user))
-    ratings = ratings._replace(timestamp=when.astype(np.int64))
-    one, other = catalogue(ratings, tie_salt=0), catalogue(ratings, tie_salt=5)
-    np.testing.assert_array_equal(one.item, other.item)
-    np.testing.assert_array_equal(one.order, other.order)
-
-
 @pytest.mark.parametrize("threshold", [3.0, 3.5, 4.0, 5.0])
 def test_a_rating_at_the_threshold_is_a_positive(threshold):
     ratings = made_ratings()
@@ -214,14 +200,3 @@ def test_no_positive_is_bad_input():
 def test_an_unknown_library_is_bad_input():
     with pytest.raises(InputError, match="unknown library 'most'"):
         catalogue(made_ratings(), library="most")
-
-
-def test_taking_events_keeps_users_without_any():
-    events = catalogue(made_ratings())
-    left = take_events(events, events.user != 3)
-    assert left.offsets[3] == left.offsets[4]
-    for u in (0, 2, 4, events.n_users - 1):
-        a = events.item[events.offsets[u] : events.offsets[u + 1]]
-        b = left.item[left.offsets[u] : left.offsets[u + 1]]
-        np.testing.assert_array_equal(a, b)
-    assert left.n_items == events.n_items

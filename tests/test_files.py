@@ -5,11 +5,10 @@ import platform
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from research.files import PART, replace, scratch, together
+from research.files import PART, scratch, together
 from tests.experiments.made import contents
 
 NAMES = ("users.npz", "items.npz", "meta.json")
@@ -42,21 +41,6 @@ def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(tmp_path):
     assert contents(tmp_path) == earlier
     assert len(earlier) == 2
     assert (tmp_path / "items.npz" / "within").is_dir()
-
-
-def test_a_leftover_that_may_not_be_removed_hinders_no_writer(tmp_path, monkeypatch):
-    """As of another user, in a folder like /tmp."""
-    left = tmp_path / f"a.txt.{platform.node()}.{2**22 + 1}{PART}"
-    left.write_text("half")
-    unlink = Path.unlink
-
-    def refuse(path, **more):
-        if path == left:
-            raise PermissionError(1, "Operation not permitted", str(path))
-        unlink(path, **more)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    assert replace(tmp_path / "a.txt", b"new").read_text() == "new"
 
 
 WRITES = """

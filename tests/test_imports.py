@@ -77,38 +77,6 @@ def test_importing_changes_neither_the_environment_nor_jax():
     assert json.loads(told.splitlines()[-1]) == []
 
 
-# A child per module of one process that has the heavy libraries loaded already.
-ALONE = """
-import json, os, sys, traceback
-import jax, flax.linen, optax, matplotlib, pandas, scipy.stats, tyro
-failures = {}
-for name in sys.argv[1:]:
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        before = dict(os.environ), dict(jax.config.values)
-        try:
-            __import__(name)
-            after = dict(os.environ), dict(jax.config.values)
-            line = "" if after == before else "changed the environment or JAX's config"
-        except BaseException:
-            line = traceback.format_exc().strip().splitlines()[-1]
-        os.write(writer, line.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as told:
-        if line := told.read():
-            failures[name] = line
-    os.wait()
-print(json.dumps(failures))
-"""
-
-
-@pytest.mark.slow
-def test_every_module_imports_by_itself_and_changes_nothing():
-    told = python("-W", "ignore", "-c", ALONE, *MODULES)
-    assert json.loads(told.splitlines()[-1]) == {}
-
-
 LIGHT = """
 import sys
 import {modules}

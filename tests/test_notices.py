@@ -2,11 +2,8 @@
 
 import pytest
 
-from experiments.engine import local
-from experiments.output.plan import Run
-from research.config import Config
 from research.notices import named, say
-from research.serving import AS_TRAINED
+from research.registry import Registry
 
 
 def test_a_line_begins_with_the_name_it_is_about(capsys):
@@ -25,22 +22,16 @@ def test_a_failure_ends_the_name(capsys):
     assert capsys.readouterr().err == "done\n"
 
 
-def test_what_one_of_several_runs_says_names_the_run(monkeypatch, capsys, tmp_path):
-    def execute(*words):
-        say("collapsed: after epoch 1")
-        return "R@20 0.1"
+def test_an_entry_in_the_place_of_the_projects_own_is_said(capsys):
+    registry = Registry("cut", {"last": 1.5})
+    own = registry["last"]
+    registry["mine"] = 2.5
+    registry["mine"] = 3.5
+    registry["last"] = own
+    assert capsys.readouterr().err == ""
 
-    monkeypatch.setattr(local, "execute", execute)
-    runs = [
-        Run(Config(seed=n), (AS_TRAINED,), tmp_path / str(n), f"in-batch seed {n}")
-        for n in range(2)
-    ]
-    done = []
-    for chosen in (runs, runs[:1]):
-        local.run_here(chosen, None, done.append, lambda line: None)
-    assert not any(status.failed for status in done)
-    assert capsys.readouterr().err.splitlines() == [
-        "in-batch seed 0: collapsed: after epoch 1",
-        "in-batch seed 1: collapsed: after epoch 1",
-        "collapsed: after epoch 1",
-    ]
+    registry["last"] = 4.5
+    assert registry["last"] == 4.5
+    assert capsys.readouterr().err == (
+        "warning: cut 'last' of this project is replaced\n"
+    )

@@ -15,7 +15,7 @@ from research.events import (
     fold,
     take_events,
 )
-from research.prepare import check_config, check_times, prepare
+from research.prepare import check_config, check_times
 from research.types import Events, InputError
 from tests.test_splits import held, in_part, of_lengths, pairs
 from tests.world import made_ratings
@@ -194,20 +194,6 @@ def test_what_goes_by_time_is_refused_without_times(changes):
     check_times(config, timed=True)
     with pytest.raises(InputError, match="the data has no timestamps"):
         check_times(config, timed=False)
-
-
-def test_a_recipe_without_tables_and_times_is_ready():
-    ratings = made_ratings()
-    bare = ratings._replace(
-        users=ratings.users._replace(columns={}),
-        items=ratings.items._replace(columns={}),
-        timed=False,
-        timestamp=np.zeros_like(ratings.timestamp),
-    )
-    config = Config(split="random", batch=64)
-    run = prepare(config, fold(catalogue(bare), "random"))
-    assert run.config.user_features == ()
-    assert run.config.item_features == ("id",)
 
 
 REFUSED = (

@@ -49,22 +49,3 @@ def test_the_order_by_group_is_that_of_a_stable_sort(n, groups, dtype):
     group = keys(groups, dtype)[:n]
     order = order_by_group(group, groups)
     np.testing.assert_array_equal(order, np.argsort(group, kind="stable"))
-
-
-def test_a_large_array_is_cut_into_a_range_per_core(monkeypatch):
-    sizes = []
-
-    def counted(key: np.ndarray) -> np.ndarray:
-        sizes.append(len(key))
-        return order_of(key)
-
-    order_of = np.argsort
-    key = keys(10**9)
-    monkeypatch.setattr(sorting, "cores", lambda: list(range(4)))
-    monkeypatch.setattr(np, "argsort", counted)
-    argsort(key)
-    assert sizes == [len(key)], "small: at once"
-    monkeypatch.setattr(sorting, "LARGE", len(key))
-    argsort(key)
-    assert sum(sizes[1:]) == len(key)
-    assert max(sizes[1:]) < len(key) / 3, "four ranges of about a fourth"

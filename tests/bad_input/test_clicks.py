@@ -79,16 +79,6 @@ def test_histories_that_are_none(text, tmp_path):
     refused(read_histories, path, IDS, IDS)
 
 
-def test_histories_in_another_order_and_without_a_row(tmp_path):
-    """The latter are refused only if no table names a user either."""
-    path = tmp_path / "h.csv"
-    path.write_text("item,user\n1,2\n")
-    read = read_histories(path, IDS, IDS)
-    assert (read.users[read.user].tolist(), read.item.tolist()) == ([2], [1])
-    path.write_text("user,item\n")
-    assert not len(read_histories(path, IDS, IDS).users)
-
-
 @pytest.mark.parametrize("text", ["", "item\n1\n", "user,age\n1\n"])
 def test_users_that_are_none(text, tmp_path):
     path = tmp_path / "u.csv"

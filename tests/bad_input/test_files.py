@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from research.config import Config
-from research.data import load, own
+from research.data import load
 from research.data.cache import read_cached, write_cached
 from research.features.content import load_array, stamped
 from research.files import write_arrays
@@ -34,7 +34,6 @@ from research.saved.model import SavedModel
 from research.types import InputError, Table
 from tests.bad_input.test_readers import CHANGES, damaged, many
 from tests.data.miniature import write_100k
-from tests.data.own import csv_text
 from tests.report.made import made_record
 
 IDS = Table(np.arange(1, 8), {})
@@ -236,19 +235,6 @@ def test_a_damaged_cache_is_never_used(tmp_path, capsys):
 
     one()
     assert any(said)
-
-
-def test_a_damaged_cache_of_ones_own_is_rebuilt(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
-    source = tmp_path / "x.csv"
-    source.write_text(csv_text())
-    digest = load(str(source), cache=tmp_path / "kept").digest
-    (path,) = (tmp_path / "kept").iterdir()
-    for damage in (b"", path.read_bytes()[:-9], path.read_bytes()[:200] + b"\0" * 99):
-        path.write_bytes(damage)
-        capsys.readouterr()
-        assert load(str(source), cache=tmp_path / "kept").digest == digest
-        assert "isn't used" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ is packed has a checksum: it is refused, or gives what the good file gives.
 """
 
 import csv
-import gzip
 import io
 import math
 import re
@@ -88,9 +87,6 @@ def whole(text: str) -> int:
     if not re.fullmatch(r"\d+", text.strip(), re.ASCII):
         raise ValueError(text)
     return int(text)
-
-
-NAMES = ["userId", "movieId", "rating", "timestamp"]
 
 
 def plain_grouplens(data: bytes, separator: str, header: bool):
@@ -263,22 +259,6 @@ def test_ones_own_text(name, text, separator, tmp_path):
     assert 0 < sum(seen) < len(seen)
 
 
-def test_ones_own_gzip(tmp_path):
-    path = tmp_path / "x.csv.gz"
-    good = gzip.compress(TEXT.encode())
-    path.write_bytes(good)
-    digest = load(str(path)).digest
-
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
-        read = read_or_refused(str(path))
-        assert read is None or read.digest == digest
-
-    one()
-
-
 def test_ones_own_parquet(tmp_path):
     path = tmp_path / "x.parquet"
     rows = list(csv.DictReader(io.StringIO(TEXT)))
@@ -294,22 +274,5 @@ def test_ones_own_parquet(tmp_path):
         read = read_or_refused(str(path))
         if read is not None:
             same(as_pairs(read), plain_table(pq.read_table(path).to_pylist()))
-
-    one()
-
-
-@pytest.mark.parametrize("side", ["users", "items"])
-def test_tables_of_ones_own(side, tmp_path):
-    (tmp_path / "interactions.csv").write_text(TEXT)
-    before = as_pairs(load(str(tmp_path)))
-    path = tmp_path / f"{side}.csv"
-    good = f"{side[:-1]},price,kind:list,name\nann,1,a|b,x\n0005,2.5,a,y\nbob,,,z\n"
-
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good.encode(), changes))
-        read = read_or_refused(str(tmp_path))
-        assert read is None or as_pairs(read) == before
 
     one()

@@ -38,14 +38,6 @@ def everything(fold: Fold) -> tuple[slice, slice]:
     return slice(0, len(fold.evaluated)), slice(0, fold.fitted.n_items)
 
 
-def test_the_baselines_are_the_named_ones():
-    assert set(NAMES) == {
-        *("random", "popularity", "recent-popularity", "item-knn", "ease", "slim"),
-        *("ials", "bpr-mf", "item2vec", "fm"),
-    }
-    assert set(SEEDED) == {"random", "ials", "bpr-mf", "item2vec", "fm"}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_users_get_items_of_their_own_taste(name):
     """Users and items alternate between two tastes: who is swapped gets the other's."""
@@ -105,9 +97,3 @@ def test_an_option_that_cant_be_meant_is_refused_in_one_line(name, word, part):
         option_values(name, (word,))
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_the_default_of_ease_is_larger_on_the_larger_data_sets():
-    assert option_values("ease", ()) == {"l2": 100.0}
-    assert option_values("ease", (), large=True) == {"l2": 300.0}
-    assert option_values("ease", ("l2=7",), True) == {"l2": 7.0}

@@ -1,10 +1,8 @@
-import zipfile
-
 import pytest
 
 from research.data import load
 from research.types import InputError
-from tests.data.miniature import write_1m, write_100k, write_csv, zipped
+from tests.data.miniature import write_1m, write_100k, write_csv
 
 WRITE = {
     "ml-100k": write_100k,
@@ -21,27 +19,24 @@ def refusal(name, root):
     return line
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ("1 x 3 5", "an item id, a whole number below 2^31, found 'x'"),
-        ("1.5 1 3 5", "a user id, a whole number below 2^31, found '1.5'"),
-        ("-1 1 3 5", "a user id, a whole number below 2^31, found '-1'"),
-        (" 1 3 5", "a user id, a whole number below 2^31, found ''"),
-        (
-            "1 2147483648 3 5",
-            "an item id, a whole number below 2^31, found '2147483648'",
-        ),
-        ("1 1 5.5 5", "a rating from 0.5 to 5, found '5.5'"),
-        ("1 1 0 5", "a rating from 0.5 to 5, found '0'"),
-        ("1 1 nan 5", "a rating from 0.5 to 5, found 'nan'"),
-        ("1 1 inf 5", "a rating from 0.5 to 5, found 'inf'"),
-        ("1 1 good 5", "a rating from 0.5 to 5, found 'good'"),
-        ("1 1 3 -5", "a timestamp, whole seconds from 0 on, found '-5'"),
-        ("1 1 3 5.5", "a timestamp, whole seconds from 0 on, found '5.5'"),
-        ("1 1 3 ", "a timestamp, whole seconds from 0 on, found ''"),
-    ],
-)
+# A row, its fields between spaces, and what is expected in their place.
+BAD_RATINGS = """
+1 x 3 5          | an item id, a whole number below 2^31, found 'x'
+1.5 1 3 5        | a user id, a whole number below 2^31, found '1.5'
+-1 1 3 5         | a user id, a whole number below 2^31, found '-1'
+ 1 3 5           | a user id, a whole number below 2^31, found ''
+1 2147483648 3 5 | an item id, a whole number below 2^31, found '2147483648'
+1 1 5.5 5        | a rating from 0.5 to 5, found '5.5'
+1 1 0 5          | a rating from 0.5 to 5, found '0'
+1 1 nan 5        | a rating from 0.5 to 5, found 'nan'
+1 1 inf 5        | a rating from 0.5 to 5, found 'inf'
+1 1 good 5       | a rating from 0.5 to 5, found 'good'
+1 1 3 -5         | a timestamp, whole seconds from 0 on, found '-5'
+1 1 3 5.5        | a timestamp, whole seconds from 0 on, found '5.5'
+"""
+
+
+@pytest.mark.parametrize("case", BAD_RATINGS.strip("\n").split("\n"))
 @pytest.mark.parametrize(
     ("name", "file", "separator"),
     [
@@ -50,11 +45,12 @@ def refusal(name, root):
         ("ml-20m", "ratings.csv", ","),
     ],
 )
-def test_a_malformed_rating(name, file, separator, row, expected, tmp_path):
+def test_a_malformed_rating(name, file, separator, case, tmp_path):
+    row, expected = case.split("| ")
     path = WRITE[name](tmp_path) / name / file
     lines = path.read_text().splitlines()
     # A blank line before it: the number is the line's, not the rating's.
-    lines[2:3] = ["", row.replace(" ", separator)]
+    lines[2:3] = ["", row.rstrip().replace(" ", separator)]
     path.write_text("\n".join(lines))
     assert refusal(name, tmp_path) == f"{path}:4: expected {expected}"
 
@@ -115,19 +111,6 @@ def test_a_rating_that_contradicts_the_rest(row, expected, tmp_path):
     assert refusal("ml-100k", tmp_path) == f"{path}:8: expected {expected}"
 
 
-def test_a_repeated_rating_in_a_sorted_file(tmp_path):
-    rows = ((1, 1, 3, 5), (1, 5, 3, 5), (1, 5, 4, 6), (2, 1, 3, 5))
-    path = write_100k(tmp_path, rows) / "ml-100k" / "u.data"
-    assert refusal("ml-100k", tmp_path).startswith(f"{path}:3: expected one rating")
-
-
-def test_a_film_missing_from_the_csv_table(tmp_path):
-    path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "ratings.csv"
-    path.write_text(path.read_text() + "9,77,3.0,5\n")
-    expected = "expected an item of the item table, found '77'"
-    assert refusal("ml-20m", tmp_path) == f"{path}:8: {expected}"
-
-
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -143,45 +126,34 @@ def test_an_empty_file(name, file, text, tmp_path):
     assert refusal(name, tmp_path).startswith(f"{path}:1: expected ")
 
 
-@pytest.mark.parametrize("file", ["ratings.csv", "movies.csv"])
-def test_a_csv_without_its_header(file, tmp_path):
+RATINGS = "userId,movieId,rating,timestamp\n"
+# Of a file of ml-20m: its new text, the line that is named, what is expected there.
+CSV = {
+    "no header": ("movies.csv", lambda t: t.partition("\n")[2], 1, "columns "),
+    "no first line": ("ratings.csv", lambda t: t.partition("\n")[2], 1, "columns "),
+    "a header alone": ("ratings.csv", lambda t: RATINGS, 1, "ratings, found none"),
+    "a film that is not there": ("ratings.csv", lambda t: t + "9,77,3.0,5\n", 8,
+                                 "an item of the item table, found '77'"),
+    "a quote without an end": ("movies.csv", lambda t: t + '9,"Endless' + "x" * 200_000,
+                               7, "a row of csv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CSV)
+def test_a_csv_that_is_none(case, tmp_path):
+    file, change, line, expected = CSV[case]
     path = write_csv(tmp_path, "ml-20m") / "ml-20m" / file
-    path.write_text("".join(path.read_text().splitlines(True)[1:]))
-    assert refusal("ml-20m", tmp_path).startswith(f"{path}:1: expected columns ")
+    path.write_text(change(path.read_text("utf-8")), "utf-8")
+    assert refusal("ml-20m", tmp_path).startswith(f"{path}:{line}: expected {expected}")
 
 
-def test_a_csv_that_names_a_column_twice(tmp_path):
+def test_a_csv_that_names_a_column_twice_or_is_not_utf8(tmp_path):
     path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "ratings.csv"
+    text = path.read_text()
     path.write_text("userId,movieId,rating,timestamp,rating\n1,1,3,5,3\n")
     assert refusal("ml-20m", tmp_path) == f"{path}:1: two columns are named 'rating'"
-
-
-def test_a_csv_that_is_only_a_header(tmp_path):
-    path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "ratings.csv"
-    path.write_text("userId,movieId,rating,timestamp\n")
-    assert refusal("ml-20m", tmp_path) == f"{path}:1: expected ratings, found none"
-
-
-def test_a_new_set_that_is_not_utf8(tmp_path):
-    path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "movies.csv"
+    path.write_text(text)
+    path = path.with_name("movies.csv")
     path.write_text(path.read_text("utf-8"), "latin-1")
     expected = "expected UTF-8, found 'byte 0xe9'"
     assert refusal("ml-20m", tmp_path) == f"{path}:3: {expected}"
-
-
-def test_a_quote_that_never_ends(tmp_path, monkeypatch):
-    path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "movies.csv"
-    path.write_text(path.read_text() + '9,"Endless' + "x" * 200_000)
-    assert refusal("ml-20m", tmp_path).startswith(f"{path}:7: expected a row of csv")
-
-
-def test_a_damaged_member_of_an_archive(tmp_path):
-    path = zipped(write_100k(tmp_path / "source"), "ml-100k", tmp_path)
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo("ml-100k/u.data")
-        start = info.header_offset + 30 + len(info.filename)
-    data = bytearray(path.read_bytes())
-    data[start : start + info.compress_size] = b"\0" * info.compress_size
-    path.write_bytes(bytes(data))
-    line = refusal("ml-100k", tmp_path)
-    assert line.startswith(f"{path}/ml-100k/u.data: damaged archive")

@@ -1,6 +1,5 @@
 import dataclasses
 import random
-import zipfile
 
 import numpy as np
 import pytest
@@ -10,13 +9,12 @@ from research.data.cache import digest, digest_of, flatten, restore
 from research.data.download import INSIDE
 from research.data.formats import read
 from research.data.places import Place
-from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, Column
+from research.types import CATEGORY, TEXT, Column
 from tests.data.miniature import (
     FILMS,
     RATINGS,
     USERS,
     assert_same_table,
-    wheel_files,
     write_1m,
     write_100k,
     write_csv,
@@ -117,35 +115,6 @@ def test_text_that_moves_between_rows_is_seen(ratings):
     assert digest(other) != ratings.digest
 
 
-OTHER_COLUMNS = {
-    "colour": Column(CATEGORY, np.array(["red", "", "red"])),
-    "shop": Column(CATEGORY, np.array([2, -1, 0])),
-    "price": Column(NUMBER, np.array([0.5, np.nan, -3.0])),
-    "tags": Column(
-        CATEGORIES, np.array([[1, 1], [0, 0], [0, 1]], bool), ("(none)", "unknown")
-    ),
-    "words": Column(TEXT, np.array(["a b", "", "a|b"])),
-}
-
-
-def test_any_columns_restore_the_table(ratings):
-    users = with_columns(ratings.users, **OTHER_COLUMNS)
-    assert set(users.columns) > set(OTHER_COLUMNS)
-    before = ratings._replace(users=users)
-    after = restore("ml-100k", flatten(before))
-    assert_same_table(after.users, users)
-    assert after.digest == digest(before)
-
-
-@pytest.mark.parametrize(
-    "values", [[24.5, 53, 33], [24, 0, 33], [24, -1, 33], [2.0**31, 1, 1]]
-)
-def test_an_age_that_movielens_has_not_is_restored_too(ratings, values):
-    users = with_values(ratings.users, "age", np.array(values))
-    after = restore("ml-100k", flatten(ratings._replace(users=users)))
-    np.testing.assert_array_equal(after.users.columns["age"].values, values)
-
-
 def test_the_kind_of_a_column_is_part_of_the_digest(ratings):
     words = np.array(["a", "b", "c"])
     digests = {
@@ -186,17 +155,3 @@ def test_flat_columns_restore_the_data_set(name, tmp_path):
     assert_same_table(before.users, after.users)
     assert_same_table(before.items, after.items)
     assert after.digest == before.digest
-
-
-def test_the_wheels_members_may_be_read_where_they_lie(ratings, tmp_path):
-    for file, text in wheel_files().items():
-        (tmp_path / file).write_text(text, "utf-8")
-    assert read("ml-100k", Place(tmp_path), "wheel").digest == ratings.digest
-
-
-def test_a_zip_without_an_inner_folder(ratings, tmp_path):
-    source = tmp_path / "digest" / "ml-100k"
-    with zipfile.ZipFile(tmp_path / "ml-100k.zip", "w") as archive:
-        for file in source.iterdir():
-            archive.write(file, file.name)
-    assert load("ml-100k", str(tmp_path)).digest == ratings.digest

@@ -7,11 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from research.config import Config
 from research.data import load, name_of
-from research.events import catalogue, fold
-from research.features.content import load_array
-from research.features.search import search_words, word_rows
+from research.events import catalogue
 from research.rng import text_id
 from research.types import CATEGORIES, CATEGORY, NUMBER, TEXT, InputError
 from tests.data.own import HEADER, ROWS, csv_text, taken, told, write
@@ -51,18 +48,6 @@ def test_ids_stay_text_and_are_sorted_by_their_hash(tmp_path):
     assert set(ratings.items.names.tolist()) == {"0005", "x,1", "76X", "zed"}
     assert ratings.items.id.tolist() == sorted(map(text_id, ratings.items.names))
     assert (np.diff(ratings.users.id) > 0).all()
-
-
-def test_whole_numbers_of_parquet_stay_numbers(tmp_path):
-    rows = [(7, 2**31 + n % 3, n) for n in range(3)] + [(3, 5, 9)]
-    write_parquet(tmp_path / "x.parquet", rows, "user,item,timestamp")
-    ratings = load(str(tmp_path / "x.parquet"))
-    assert ratings.users.id.tolist() == [3, 7]
-    assert ratings.users.text is None
-    assert set(ratings.items.names.tolist()) == {
-        "5",
-        *(str(2**31 + n) for n in (0, 1, 2)),
-    }
 
 
 @pytest.mark.parametrize("other", ["", "9", "09", str(2**31)])
@@ -215,12 +200,6 @@ def test_the_line_on_what_was_read_has_its_ends(tmp_path):
     )
 
 
-def test_the_first_row_of_a_pair_counts(tmp_path):
-    rows = [("a", "x", 9, 1), ("b", "x", 1, 5), ("a", "x", 3, 5)]
-    path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp,rating"))
-    assert told(load(str(path)))["a", "x"] == (9, 1.0, None)
-
-
 def test_a_core_is_taken_until_it_is_stable(tmp_path):
     # b and y are linked only to each other once c and z, with one pair each, are gone.
     rows = [(u, i) for u in "ade" for i in "xvw"] + [("b", "y"), ("b", "z"), ("c", "y")]
@@ -253,35 +232,3 @@ def test_names_of_paths():
     decomposed = unicodedata.normalize("NFD", "Käufe.csv")  # as macOS names files
     assert name_of(decomposed) == "Käufe"
     assert name_of("a/<b>&'c'.csv") == "b-c"
-
-
-def test_a_path_may_be_a_path(tmp_path):
-    assert len(load(write(tmp_path / "shop.csv", csv_text())).user) == len(ROWS)
-
-
-def test_a_phase_of_the_given_parts(tmp_path):
-    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
-    phase = fold(catalogue(ratings, threshold=0.0), "given")
-    users = phase.fitted.users.names
-    held = zip(users[phase.held_user], phase.fitted.items.names[phase.held_item])
-    assert sorted(held) == [("ann", "zed"), ("bob", "76X")]
-    assert len(phase.fitted.user) == 5
-
-
-def test_further_files_go_by_the_same_text_ids(tmp_path):
-    ratings = load(str(write(tmp_path / "x.csv", csv_text())))
-    events = catalogue(ratings, threshold=0.0)
-    ids = np.array(["zed", "0005", "76X", "x,1"])
-    vectors = np.arange(8.0).reshape(4, 2)
-    np.savez(tmp_path / "v.npz", ids=ids, vectors=vectors)
-    made = load_array(str(tmp_path / "v.npz"), events.items)
-    scale = np.sqrt((vectors**2).sum(axis=1).mean())
-    at = events.items.names.tolist().index("0005")
-    np.testing.assert_allclose(made[at], vectors[1] / scale, rtol=1e-6)
-    np.save(tmp_path / "v.npy", vectors)  # a row each by ascending id
-    by_order = load_array(str(tmp_path / "v.npy"), events.items)
-    np.testing.assert_allclose(by_order[at], vectors[0] / scale, rtol=1e-6)
-    searches = write(tmp_path / "q.csv", "user,item,query\nann,0005,red shoe\n")
-    config = Config(encoder="query", search=str(searches))
-    words = search_words(config, events)
-    assert [row[:2].tolist() for row in words if row.any()] == [word_rows("red shoe")]

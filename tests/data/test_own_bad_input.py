@@ -10,118 +10,58 @@ import pytest
 
 from research.data import load
 from research.types import InputError
-from tests.data.own import HEADER, ROWS, csv_text, write
+from tests.data.own import ROWS, csv_text, write
 
 GOOD = csv_text()
 LINES = GOOD.splitlines()
 
 
-def changed(line: int, text: str) -> str:
-    """The good file with another line, counted from 1."""
-    return "\n".join([*LINES[: line - 1], text, *LINES[line:]]) + "\n"
+# The name of a file, its text (@n: the good one with another line n), and what the line
+# that refuses it has to say.
+TEXTS = r"""
+x.csv | uid,item_id,time\n1,2,3\n | x.csv:1: expected a column user | --columns
+x.csv | uid,item_id,time\n1,2,3\n | found uid, item_id, time
+x.csv | user,itm\n1,2\n | nearest: itm
+x.csv | @4 bob,0005,5,five,train | x.csv:4: expected a rating, a finite number, | 'five'
+x.csv | @8 cid,0005,,4,train | x.csv:8: expected a timestamp, seconds from 0 on | ''
+x.csv | @5 ann,76X,3,nan,test | :5: | 'nan'
+x.csv | user,item,rating\na,x,1\nb,x,nan\n | :3: expected a rating, a finite number
+x.csv | @5 ann,76X,inf,3,test | :5: | 'inf'
+x.csv | @5 ann,76X,2014-01-01,3,test | x.csv:5: expected a timestamp | '2014-01-01'
+x.csv | user,item,timestamp\nu0,x,5\nu1,x,-3\nu2,x,7\n | :3: | '-3'
+x.csv | user,item,timestamp\na,x,1700000000\nb,x,1700000001\nc,x,1700000000000\n | :4:
+x.csv | user,item,timestamp\na,x,1700000000000\nb,x,1700000001000\nc,x,1700000000\n | :4
+x.csv | user;item\na;b\n | expected a column user | fields are separated by commas
+x.csv | @2 NaN,0005,10,4,train | :2: | a user id
+x.csv | @2 ann,,10,4,train | :2: expected an item id
+x.csv | @6 bob,76X,15,4,valid | :6: expected a part, train or valid | 'valid'
+x.csv | @6 ann,0005,15,4,test | :6: expected one part | ann and 0005 | 'test'
+x.csv | @4 bob,0005 | :4: expected 5 fields
+x.csv | user,item,timestamp,rating,part\n | x.csv:2: expected interactions
+x.csv |  | x.csv:1: | found an empty file
+x.csv | \n\n | x.csv:1: expected a header
+x.csv | user,item\na,x\na,y\n | expected at least 2 users, found only 'a'
+x.csv | user,item,user\na,x,b\n | x.csv:1: two columns are named 'user'
+x.csv | @3 ann,\xff,20,2,train | x.csv:3: expected UTF-8 | 0xff
+x.txt | GOOD | expected a file that ends in | .parquet
+x.parquet | GOOD | x.parquet: expected parquet | other bytes
+x.inter | user_id:float\titem_id:token\n1\ta\ntwo\tb\n | :3: expected a user id | two
+"""
 
 
-def of_times(*times) -> str:
-    return csv_text([(f"u{n}", "x", t) for n, t in enumerate(times)], HEADER[:19])
-
-
-# Each: the name of the file, its text, and what the line has to say.
-TEXTS = {
-    "no such columns": (
-        "x.csv",
-        "uid,item_id,time\n1,2,3\n",
-        ("x.csv:1: expected a column user", "found uid, item_id, time", "--columns"),
-    ),
-    "the nearest column": ("x.csv", "user,itm\n1,2\n", ("nearest: itm",)),
-    "text as a rating": (
-        "x.csv",
-        changed(4, "bob,0005,5,five,train"),
-        ("x.csv:4: expected a rating, a finite number, found 'five'",),
-    ),
-    "text as a timestamp": (
-        "x.tsv",
-        changed(3, "ann,x1,2014-01-01,2,train").replace(",", "\t"),
-        ("x.tsv:3: expected a timestamp", "'2014-01-01'"),
-    ),
-    "a number of some rows only": (
-        "x.csv",
-        changed(8, "cid,0005,,4,train"),
-        ("x.csv:8: expected a timestamp, seconds from 0 on, found ''",),
-    ),
-    "NaN as a rating": ("x.csv", changed(5, "ann,76X,3,nan,test"), (":5:", "'nan'")),
-    "NaN as a rating, without timestamps": (
-        "x.csv",
-        "user,item,rating\na,x,1\nb,x,nan\n",
-        ("x.csv:3: expected a rating, a finite number, found 'nan'",),
-    ),
-    "inf as a timestamp": ("x.csv", changed(5, "ann,76X,inf,3,test"), (":5:", "'inf'")),
-    "a time before 1970": ("x.csv", of_times(5, -3, 7), (":3:", "'-3'")),
-    "times in two units": (
-        "x.csv",
-        of_times(1_700_000_000, 1_700_000_001, 1_700_000_000_000),
-        ("x.csv:4: can't be read (another unit of time than most)",),
-    ),
-    "seconds among milliseconds": (
-        "x.csv",
-        of_times(1_700_000_000_000, 1_700_000_001_000, 1_700_000_000),
-        ("x.csv:4: can't be read (another unit of time than most)",),
-    ),
-    "fields between semicolons": (
-        "x.csv",
-        "user;item\na;b\n",
-        ("expected a column user", "fields are separated by commas"),
-    ),
-    "NaN as an id": ("x.csv", changed(2, "NaN,0005,10,4,train"), (":2:", "a user id")),
-    "no id": ("x.csv", changed(2, "ann,,10,4,train"), (":2: expected an item id",)),
-    "an endless id": (
-        "x.csv",
-        changed(2, f"{'a' * 300},0005,10,4,train"),
-        (":2:", "at most 255 characters"),
-    ),
-    "another word as a part": (
-        "x.csv",
-        changed(6, "bob,76X,15,4,valid"),
-        ("x.csv:6: expected a part, train or validation or test, found 'valid'",),
-    ),
-    "a pair in two parts": (
-        "x.csv",
-        changed(6, "ann,0005,15,4,test"),
-        ("x.csv:6: expected one part", "ann and 0005", "train before", "'test'"),
-    ),
-    "too few fields": ("x.csv", changed(4, "bob,0005"), (":4: expected 5 fields",)),
-    "a header alone": ("x.csv", HEADER + "\n", ("x.csv:2: expected interactions",)),
-    "nothing": ("x.csv", "", ("x.csv:1:", "found an empty file")),
-    "a blank header": ("x.csv", "\n\n", ("x.csv:1: expected a header",)),
-    "one user": (
-        "x.csv",
-        "user,item\na,x\na,y\n",
-        ("expected at least 2 users, found only 'a'",),
-    ),
-    "a column named twice": (
-        "x.csv",
-        "user,item,user\na,x,b\n",
-        ("x.csv:1: two columns are named 'user'",),
-    ),
-    "bytes that are no text": (
-        "x.csv",
-        changed(3, "ann,\udcff,20,2,train"),
-        ("x.csv:3: expected UTF-8", "0xff"),
-    ),
-    "no known ending": ("x.txt", GOOD, ("expected a file that ends in", ".parquet")),
-    "no parquet": ("x.parquet", GOOD, ("x.parquet: expected parquet", "other bytes")),
-    "typed ids that are none": (
-        "x.inter",
-        "user_id:float\titem_id:token\n1\ta\ntwo\tb\n",
-        ("x.inter:3: expected a user id, a whole number, found 'two'",),
-    ),
-}
-
-
-@pytest.mark.parametrize("case", TEXTS)
+@pytest.mark.parametrize("case", TEXTS.strip().split("\n"))
 def test_a_bad_file_is_refused_in_one_line(case, tmp_path):
-    name, text, parts = TEXTS[case]
-    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    name, text, *parts = case.split(" | ")
+    text = text.encode().decode("unicode_escape").strip(" ")
+    if text.startswith("@"):
+        text = "\n".join([*LINES[: int(text[1]) - 1], text[3:], *LINES[int(text[1]) :]])
+    (tmp_path / name).write_bytes((GOOD if text == "GOOD" else text).encode("latin-1"))
     refused(tmp_path / name, *parts)
+
+
+def test_an_endless_id_is_refused(tmp_path):
+    path = write(tmp_path / "x.csv", "\n".join([*LINES, f"{'a' * 300},x,1,4,train"]))
+    refused(path, f":{len(LINES) + 1}:", "at most 255 characters")
 
 
 def refused(path, *parts, columns=()):
@@ -215,51 +155,31 @@ def test_two_ids_of_one_hash_are_refused(tmp_path, monkeypatch):
         load(str(path))
 
 
-FOLDERS = {
-    "no interactions": ({"users.csv": "user\na\n"}, ("found users.csv",)),
-    "nothing": ({}, ("found nothing",)),
-    "two files of interactions": (
-        {"interactions.csv": GOOD, "interactions.tsv": GOOD},
-        ("two files of interactions, interactions.csv and interactions.tsv",),
-    ),
-    "two files of items": (
-        {"interactions.csv": GOOD, "items.csv": "item\n", "a.item": "item\n"},
-        ("two files of items, a.item and items.csv",),
-    ),
-    "a table without its ids": (
-        {"interactions.csv": GOOD, "items.csv": "sku,price\n1,2\n"},
-        ("items.csv:1: expected a column item, found sku, price",),
-    ),
-    "a row twice": (
-        {"interactions.csv": GOOD, "users.csv": "user,age\nann,3\nbob,4\nann,5\n"},
-        ("users.csv:4: expected user ann once",),
-    ),
-    "text as a number": (
-        {"interactions.csv": GOOD, "items.csv": "item,impressions\n0005,3\n76X,ten\n"},
-        ("items.csv:3: expected a finite number in column impressions, found 'ten'",),
-    ),
-    "text as a typed number": (
-        {"interactions.csv": GOOD, "items.csv": "item,price:float\n0005,cheap\n"},
-        ("items.csv:2: expected a finite number in column price",),
-    ),
-    "a table of nothing": (
-        {"interactions.csv": GOOD, "items.csv": ""},
-        ("items.csv:1: expected a header",),
-    ),
-    "too many fields": (
-        {"interactions.csv": GOOD, "items.csv": "item,price\n0005,3,4\n"},
-        ("items.csv:2: expected 2 fields",),
-    ),
-}
+# The files of a folder, each with its text, and what the line has to say; + stands for
+# good interactions.
+FOLDERS = r"""
+users.csv=user\na\n | found users.csv
+ | found nothing
++ interactions.tsv=GOOD | two files of interactions, interactions.csv
++ items.csv=item\n a.item=item\n | two files of items, a.item and
++ items.csv=sku,price\n1,2\n | items.csv:1: expected a column item
++ users.csv=user,age\nann,3\nbob,4\nann,5\n | :4: expected user ann once
++ items.csv=item,impressions\n0005,3\n76X,ten\n | items.csv:3: | 'ten'
++ items.csv=item,price:float\n0005,cheap\n | items.csv:2: expected a
++ items.csv= | items.csv:1: expected a header
++ items.csv=item,price\n0005,3,4\n | items.csv:2: expected 2 fields
+"""
 
 
-@pytest.mark.parametrize("case", FOLDERS)
+@pytest.mark.parametrize("case", FOLDERS.strip("\n").split("\n"))
 def test_a_folder_that_is_none_is_refused_in_one_line(case, tmp_path):
-    files, parts = FOLDERS[case]
+    files, *parts = case.split(" | ")
     folder = tmp_path / "shop"
     folder.mkdir()
-    for name, text in files.items():
-        write(folder / name, text)
+    for file in files.replace("+", "interactions.csv=GOOD").split():
+        name, _, text = file.partition("=")
+        text = text.encode().decode("unicode_escape")
+        write(folder / name, GOOD if text == "GOOD" else text)
     refused(folder, *parts)
 
 
@@ -287,32 +207,6 @@ def test_numbers_with_commas_are_said_to_be_none(
         assert f": items.csv: column {column} is taken as category, not as nu" in note
         assert f"{counted} values look like numbers but for a comma" in note
         assert note.endswith(f"first {first}")
-
-
-def test_names_of_lists_with_bars_are_said_to_be_several(tmp_path):
-    ids = ["0005", "76X", "zed"]
-    tags = [["b"], ["Rock|Pop", "a"], None]
-    write(tmp_path / "parquet" / "interactions.csv", GOOD)
-    table = pa.table({"item": ids, "tags": tags, "kinds": [["b"], [], ["c"]]})
-    pq.write_table(table, tmp_path / "parquet" / "items.parquet")
-    lines = ["item_id:token\ttags:token_seq", "0005\tb", "76X\tRock|Pop a", "zed\t"]
-    write(tmp_path / "typed" / "interactions.csv", GOOD)
-    write(tmp_path / "typed" / "shop.item", "\n".join([*lines, ""]))
-    text = "item,tags\n0005,b\n76X,Rock|Pop|a\nzed,\n"  # where it is what separates
-    write(tmp_path / "text" / "interactions.csv", GOOD)
-    write(tmp_path / "text" / "items.csv", text)
-    for folder, where in (
-        ("parquet", "items.parquet: row 2"),
-        ("typed", "shop.item:3"),
-        ("text", ""),
-    ):
-        ratings = load(str(tmp_path / folder))
-        assert ratings.items.columns["tags"].names == ("Pop", "Rock", "a", "b")
-        notes = [note for note in ratings.notes if "several names" in note]
-        assert len(notes) == bool(where)
-        for note in notes:
-            assert "column tags has names with | in 1 rows, first in " in note
-            assert where in note
 
 
 def test_a_fifo_and_a_loop_inside_a_folder(tmp_path):

@@ -1,16 +1,15 @@
 """Units of time, types of ids and ends of files, in each format of one's own data."""
 
 import datetime
-import gzip
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from research.data import delimited, load
-from research.types import NUMBER, InputError
-from tests.data.own import ROWS, csv_text, taken, write
+from research.data import delimited, load, own
+from research.types import CATEGORIES, NUMBER, InputError
+from tests.data.own import ROWS, csv_text, told, write
 
 
 @pytest.mark.parametrize(
@@ -39,13 +38,6 @@ def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
         read(*times)
     later = times[0] + 69  # no date: the 13th month, or 60 minutes
     assert len(read(times[0], later).timestamp) == 2
-
-
-def test_a_time_of_parquet(tmp_path):
-    when = pa.array([1000, 2000], pa.timestamp("ms"))
-    table = pa.table({"user": ["a", "b"], "item": ["x", "y"], "timestamp": when})
-    pq.write_table(table, tmp_path / "x.parquet")
-    assert sorted(load(str(tmp_path / "x.parquet")).timestamp.tolist()) == [1, 2]
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()], ids=str)
@@ -92,20 +84,6 @@ def test_a_last_line_without_an_end_is_said(name, tmp_path):
         assert any("its last line has no end" in note for note in notes) is said
 
 
-def test_a_table_beside_may_be_cut_off_too(tmp_path):
-    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
-    write(tmp_path / "items.csv.gz", "item,year\n0005,1999\n76X,20")
-    notes = load(str(tmp_path)).notes
-    assert sum("items.csv.gz: its last line has no end" in n for n in notes) == 1
-
-
-def test_a_gzip_cut_off_in_its_stream_cannot_be_read(tmp_path):
-    path = tmp_path / "x.csv.gz"
-    path.write_bytes(gzip.compress((csv_text() * 300).encode())[:-20])
-    with pytest.raises(InputError, match=r"x\.csv\.gz: can't be read"):
-        load(str(path))
-
-
 def test_a_quoted_field_of_several_lines_is_read_whatever_the_size(
     tmp_path, monkeypatch
 ):
@@ -135,9 +113,65 @@ def test_ids_of_a_table_are_numbers_as_in_the_interactions(tmp_path):
         load(str(tmp_path))
 
 
-def test_ids_with_a_fraction_are_refused_in_a_table_of_parquet(tmp_path):
-    write(tmp_path / "interactions.csv", csv_text([(1, 7), (2, 8)], "user,item"))
-    items = {"item": [7.0, 8.0], "price": [3, 4]}
-    pq.write_table(pa.table(items), tmp_path / "items.parquet")
-    with pytest.raises(InputError, match=r"items\.parquet: expected text or whole num"):
-        load(str(tmp_path))
+def test_what_is_said_of_a_kept_copy_names_the_file(
+    tmp_path, cache, monkeypatch, capsys
+):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    for name in ("one", "two", "one"):
+        load(str(write(tmp_path / f"{name}.csv", csv_text())), cache=cache)
+        said = capsys.readouterr().err.splitlines()
+        assert [line.partition(":")[0] for line in said] == [name] * len(said) != []
+
+
+def test_the_cache_gives_the_same_and_notices_a_change(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    folder = tmp_path / "shop"
+    write(folder / "interactions.csv", csv_text())
+    write(folder / "items.csv", "item,tags\n0005,a|b\n")
+    first = load(str(folder))
+    assert len(list(cache.iterdir())) == 1
+
+    def read_anew(*words):
+        raise RuntimeError("read anew")
+
+    monkeypatch.setattr(own, "_read", read_anew)
+    again = load(str(folder))
+    assert again.digest == first.digest
+    assert again.name == "shop"
+    assert again.notes == first.notes
+    assert told(again) == told(first)
+    assert again.items.columns["tags"].names == ("a", "b")
+    np.testing.assert_array_equal(again.items.id, first.items.id)
+    write(folder / "interactions.csv", csv_text(ROWS[:-1]))
+    with pytest.raises(RuntimeError, match="read anew"):
+        load(str(folder))
+
+
+def test_a_list_has_the_names_of_users_with_clicks(tmp_path, cache, monkeypatch):
+    """Read or taken from the cache, with or without the row of someone else."""
+    rows = [("1", "x"), ("1", "y"), ("2", "x")]
+    write(tmp_path / "shop" / "interactions.csv", csv_text(rows, "user,item"))
+    table, other = "user,tags\n1,x|y\n2,x\n", "3,q|r\n"
+    digests = set()
+    for keep_above in (own.KEEP_ABOVE, 0, 0):
+        monkeypatch.setattr(own, "KEEP_ABOVE", keep_above)
+        for text in (table, table + other):
+            write(tmp_path / "shop" / "users.csv", text)
+            read = load(str(tmp_path / "shop"))
+            tags = read.users.columns["tags"]
+            assert (tags.kind, tags.names) == (CATEGORIES, ("x", "y"))
+            flags = dict(zip(read.users.names.tolist(), tags.values.tolist()))
+            assert flags == {"1": [True, True], "2": [True, False]}
+            digests.add(read.digest)
+    assert len(digests) == 1
+
+
+def test_a_column_named_like_the_packed_ids_is_kept(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(own, "KEEP_ABOVE", 0)
+    write(tmp_path / "shop" / "interactions.csv", csv_text())
+    write(tmp_path / "shop" / "users.csv", "user,text.length,text\nann,5,a b\nbob,6,\n")
+    first, again = (load(str(tmp_path / "shop")) for _ in range(2))
+    assert first.users.columns.keys() == again.users.columns.keys()
+    assert again.users.columns["text.length"].kind == NUMBER
+    for name, column in first.users.columns.items():
+        np.testing.assert_array_equal(again.users.columns[name].values, column.values)

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from research.data import DATASETS, load
+from research.data.cache import multi_hot, rows_of
+from research.data.formats import NO_GENRE, title_and_year
 from research.types import InputError
 from tests.data.miniature import FILMS, RATINGS, USERS, write_1m, write_100k, write_csv
 
@@ -74,13 +76,6 @@ def test_1m_keeps_the_code_of_an_occupation(tmp_path):
     assert values["zip"] == ["85711", "94043", "T8H1N"]
 
 
-@pytest.mark.parametrize("name", CSV_SETS)
-def test_newer_sets_have_no_demographics(name, tmp_path):
-    users = load(name, str(write_csv(tmp_path, name))).users
-    assert users.id.tolist() == [1, 2, 7]
-    assert users.columns == {}
-
-
 def test_windows_line_ends_blank_lines_and_a_byte_order_mark(tmp_path):
     folder = write_csv(tmp_path, "ml-20m") / "ml-20m"
     before = load("ml-20m", str(tmp_path)).digest
@@ -115,16 +110,6 @@ def test_an_old_set_encoded_anew_as_utf8_is_the_same(tmp_path):
     assert load("ml-100k", str(tmp_path)).digest == before
 
 
-def test_a_large_file_says_that_it_is_read(tmp_path, monkeypatch, capsys):
-    write_100k(tmp_path)
-    load("ml-100k", str(tmp_path))
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("research.data.delimited.SAY_ABOVE", 10)
-    load("ml-100k", str(tmp_path))
-    path = tmp_path / "ml-100k" / "u.data"
-    assert capsys.readouterr() == ("", f"reading {path} ...\n")
-
-
 def test_a_table_above_the_limit_is_refused_and_not_cut(tmp_path, monkeypatch):
     path = write_100k(tmp_path) / "ml-100k" / "u.item"
     size = path.stat().st_size
@@ -133,3 +118,40 @@ def test_a_table_above_the_limit_is_refused_and_not_cut(tmp_path, monkeypatch):
     monkeypatch.setattr("research.data.delimited.TABLE_LIMIT", size - 1)
     with pytest.raises(InputError, match=f"u.item: expected at most {size - 1} bytes"):
         load("ml-100k", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("title", "source_year", "expected"),
+    [
+        ("Toy Story (1995)", "", ("Toy Story", 1995)),
+        ("Toy Story (1995)", "1996", ("Toy Story", 1995)),
+        ("Toy Story", "1995", ("Toy Story", 1995)),
+        ("Shadow and Light (1996) ", "", ("Shadow and Light", 1996)),
+        ("X (1995) (V)", "", ("X", 1995)),
+        ("X (1995)", "V", ("X", 1995)),
+        ("X (1939) (1994)", "", ("X (1939)", 1994)),
+        ("(500) Days of Summer (2009)", "", ("(500) Days of Summer", 2009)),
+        ("1984", "", ("1984", 0)),
+        ("Death Note (2006-2007)", "", ("Death Note (2006-2007)", 0)),
+        ("X (12345)", "95", ("X (12345)", 0)),
+        ("unknown", "unkonwn", ("unknown", 0)),
+        (" Babylon 5 ", "", ("Babylon 5", 0)),
+    ],
+)
+def test_title_and_year(title, source_year, expected):
+    assert title_and_year(title, source_year) == expected
+
+
+def test_genres_are_flags_over_the_sorted_names_that_occur():
+    flags, names = multi_hot(
+        ["War|Drama", "unknown", "(no genres listed)", "", "Drama"], NO_GENRE
+    )
+    assert names == ("Drama", "War")
+    assert flags.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("offset", [0, 2**30])  # by lookup, by search
+def test_rows_of(offset):
+    ids = np.array([2, 5, 9]) + offset
+    values = np.array([9, 2, 5, 3, 1, 10, 2**31 - 1 - offset]) + offset
+    assert rows_of(values, ids).tolist() == [2, 0, 1, -1, -1, -1, -1]

@@ -5,11 +5,10 @@ import sys
 import pytest
 
 from research.data import DATASETS, load
-from research.data import download as wheel
 from research.types import InputError
 from tests.data.miniature import RATINGS, wheel_files, write_100k, write_wheel
 
-pytestmark = pytest.mark.usefixtures("no_archive")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_archive")]
 
 
 @pytest.fixture
@@ -52,23 +51,6 @@ def test_another_digest_is_kept_aside_and_not_used(trusted, index, cache):
     assert names(cache) == [kept.name]
 
 
-@pytest.mark.parametrize(
-    ("files", "what"),
-    [
-        (
-            wheel_files() | {"ml-100k.user": "id\nx\n"},
-            r"ml-100k\.user:1: expected columns",
-        ),
-        ({}, r"ml-100k\.inter: not there"),
-    ],
-)
-def test_a_wheel_that_cannot_be_read_is_kept_aside(files, what, index, cache):
-    path = write_wheel(index, files)
-    with pytest.raises(InputError, match=what):
-        load("ml-100k")
-    assert names(cache) == [f"{path.name}.rejected"]
-
-
 def test_no_source_at_all(index, cache):
     with pytest.raises(InputError) as caught:
         load("ml-100k")
@@ -80,15 +62,3 @@ def test_no_source_at_all(index, cache):
     assert "pip download recbole==1.2.1: ERROR: " in line
     assert line.endswith("--data-dir")
     assert names(cache) == []
-
-
-def test_only_100k_is_in_a_wheel(index):
-    write_wheel(index)
-    with pytest.raises(InputError, match="no wheel has a copy"):
-        load("ml-1m")
-
-
-def test_no_pip(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
-    with pytest.raises(wheel.Unavailable, match="No such file"):
-        wheel.fetch_wheel(tmp_path)

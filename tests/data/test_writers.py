@@ -13,7 +13,7 @@ from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.events import catalogue
 from research.files import replace
 from research.splits import SPLITS, SplitRules
-from research.types import NUMBER, Column, InputError
+from research.types import InputError
 from tests.data.own import ROWS, csv_text, write
 from tests.world import made_ratings
 
@@ -110,30 +110,6 @@ def test_parts_are_read_back_as_the_same_split(tmp_path):
             np.testing.assert_array_equal(other.values[at], column.values)
 
 
-def test_a_name_of_a_column_with_a_comma_is_read_back(tmp_path):
-    ratings = made_ratings()
-    prices = {
-        "budget, USD": Column(NUMBER, np.arange(len(ratings.items.id), dtype=float))
-    }
-    items = ratings.items._replace(columns=prices)
-    write_split("parts", written_of(ratings._replace(items=items)), tmp_path)
-    assert set(load(str(tmp_path)).items.columns) == {"budget, USD"}
-
-
-def test_written_twice_it_is_the_same_data(tmp_path):
-    write(tmp_path / "shop.csv", csv_text(ROWS))
-    digests = []
-    source = str(tmp_path / "shop.csv")
-    for n in range(2):
-        ratings = load(source)
-        events = catalogue(ratings, threshold=0.0)
-        written = Written("shop", events, SPLITS["given"](events), ratings.rated)
-        write_split("parts", written, tmp_path / str(n))
-        source = str(tmp_path / str(n))
-        digests.append(ratings.digest)
-    assert digests[0] == digests[1] == load(source).digest
-
-
 @pytest.mark.parametrize("file_format", WRITERS)
 def test_a_file_of_somebody_else_is_not_replaced(file_format, tmp_path):
     """The same split may be written again; if a file differs, nothing is."""
@@ -189,11 +165,3 @@ def test_a_split_that_is_not_written_whole_leaves_nothing(tmp_path, monkeypatch)
         with pytest.raises(InputError, match="No space left"):
             write_split("parts", written, out)
     assert sorted(out.iterdir()) == sorted({*kept} - {out / "items.csv"})
-
-
-def test_a_folder_in_the_place_of_a_file_is_refused_before_any_is_written(tmp_path):
-    written = written_of(made_ratings())
-    (tmp_path / "train.csv").mkdir()
-    with pytest.raises(InputError, match=r"train\.csv: there is another file"):
-        write_split("recpack", written, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]

@@ -86,12 +86,6 @@ def test_without_genres_they_are_absent():
     assert record.columns["distinct"].tolist() == [1]
 
 
-def test_distinct_counts_lists_that_differ():
-    fold = world()
-    record = evaluate(fold, lists_of(fold, [24, 22], [24, 23]), ks=(1, 2))
-    assert record.columns["distinct"].tolist() == [1, 2]
-
-
 def scorer_of(rows):
     """A scorer of given scores: one-hot users times a matrix of items."""
     scores = np.asarray(rows, np.float32)

@@ -19,7 +19,6 @@ from research.evaluate.metrics import (
     metric_values,
     summary,
 )
-from research.registry import Deferred
 from research.types import BANDS, Record, check
 from tests.report.made import KS
 
@@ -170,13 +169,6 @@ def test_agrees_with_rax(metric, theirs):
             assert values[Key(metric, k)][0] == pytest.approx(float(value), abs=1e-5)
 
 
-def test_columns_are_at_20_alone_and_come_as_recorded(by_hand):
-    values = metric_values(by_hand)
-    assert values[Key("train_count", 20)].tolist() == [2, 3, 4]
-    assert values[Key("recall_item", 20)].dtype == np.float64
-    assert Key("ild", 2) not in values
-
-
 def test_keys_are_those_of_the_values(by_hand):
     assert list(metric_values(by_hand)) == keys(by_hand.ks.tolist())
     assert list(dict.fromkeys(key.metric for key in keys(KS.tolist()))) == list(METRICS)
@@ -210,22 +202,6 @@ def test_nothing_recommended_is_not_zero(by_hand):
 def test_records_that_do_not_add_up_are_refused(by_hand, change, words):
     with pytest.raises(ValueError, match=words):
         metric_values(by_hand._replace(**change))
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_an_entry_loads_what_it_names_and_says_what_it_is(name):
-    metric = METRICS[name]
-    assert metric.help
-    assert metric.axis(20)
-    if metric.measure is not None:
-        assert isinstance(metric.measure, Deferred)
-        assert callable(metric.measure.load())
-
-
-def test_a_metric_is_absent_where_its_column_is(by_hand):
-    columns = {n: c for n, c in by_hand.columns.items() if n != "repulsion"}
-    older = by_hand._replace(columns=columns)
-    assert set(summary(by_hand)) - set(summary(older)) == {"repulsion"}
 
 
 def test_no_metric_of_ranks_answers_above_the_depth(by_hand):

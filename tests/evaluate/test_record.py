@@ -5,10 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from research.evaluate.metrics import summary
-from research.evaluate.record import evaluate, ranks
-from research.report.records import RunResult, load_records, save_records
-from research.types import NUMBER, Column, Fold, InputError, Record, Table, check
+from research.evaluate.record import bands, evaluate, ranks
+from research.types import NUMBER, Column, Fold, InputError, Table
 from tests.evaluate.made import fold_of, random_fold
 
 TOP = 20
@@ -194,84 +192,6 @@ def test_held_out_positives_of_users_not_evaluated_are_left_out(made):
     assert len(record.rank) == len(fold.held_user) - dropped.sum()
 
 
-def test_a_record_depends_on_the_lists_and_not_on_the_order_of_held_out_rows(made):
-    fold, lists = made
-    turned = np.lexsort((-fold.held_item, fold.held_user))
-    other = fold._replace(
-        held_user=fold.held_user[turned], held_item=fold.held_item[turned]
-    )
-    one, two = (evaluate(f, lists)._asdict() for f in (fold, other))
-    one, two = (fields | fields.pop("columns") for fields in (one, two))
-    assert one.keys() == two.keys()
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, two[name], err_msg=name)
-
-
-def test_a_record_keeps_its_types(made):
-    record = check(evaluate(*made))
-    assert record.rank.dtype == np.uint16
-    assert record.band.dtype == np.uint8
-
-
-def of_100(fold: Fold, lists: np.ndarray) -> Record:
-    """A record as they were: ranks to 100, without items, and without its depth."""
-    record = evaluate(fold, lists, ks=(10, 20, 50, 100))
-    columns = {n: c for n, c in record.columns.items() if n != "item"}
-    rank = np.minimum(record.rank, 100).astype(np.uint8)
-    return record._replace(rank=rank, columns=columns, depth=100)
-
-
-def test_metrics_to_100_are_those_of_a_record_of_100(made):
-    new, old = evaluate(*made), of_100(*made)
-    assert new.ks.tolist() == [10, 20, 50, 100, 200]
-    deep, shallow = summary(new), summary(old)
-    for metric, values in shallow.items():
-        shared = {k: v for k, v in deep[metric].items() if k <= 100}
-        np.testing.assert_equal(shared, values, err_msg=metric)
-    assert deep["recall"][200] > deep["recall"][100]
-    with pytest.raises(ValueError, match=r"cut-offs .*200\]: .* ranks 1 to 100"):
-        summary(old._replace(ks=new.ks))
-
-
-def test_item_recall_at_any_cut_off_can_be_had_from_a_stored_record(made, tmp_path):
-    """Also where no column was kept for it, as at 200, and by how popular items are."""
-    fold, lists = made
-    run = RunResult("a", {}, 0, evaluate(fold, lists))
-    record = load_records(save_records(tmp_path / "a.npz", [run]))[0].record
-    item = record.columns["item"]
-    for k in (TOP, 200, 400):
-        holders: dict[int, list[bool]] = {}
-        for v, items in enumerate(held_by(fold)):
-            for i in items:
-                holders.setdefault(i, []).append(i in lists[v, :k])
-        expected = mean([mean(reached) for reached in holders.values()])
-        hits = np.bincount(item, record.rank < k, fold.fitted.n_items)
-        users = np.bincount(item, minlength=fold.fitted.n_items)
-        shares = hits[users > 0] / users[users > 0]
-        assert shares.mean() == pytest.approx(expected, rel=1e-12)
-    stored = record.columns["recall_item"].astype(float).mean()
-    hits = np.bincount(item, record.rank < TOP, fold.fitted.n_items)
-    assert (hits[users > 0] / users[users > 0]).mean() == pytest.approx(stored, 1e-3)
-    counts = np.bincount(fold.fitted.item, minlength=fold.fitted.n_items)
-    assert record.item_counts[item].tolist() == counts[item].tolist()
-
-
-def test_what_runs_share_of_a_record_does_not_depend_on_their_lists(made):
-    fold, lists = made
-    one, two = evaluate(fold, lists), evaluate(fold, random_lists(fold, seed=1))
-    assert not np.array_equal(one.rank, two.rank)
-    np.testing.assert_array_equal(one.band, two.band)
-    for name in ("item", "expansion"):
-        np.testing.assert_array_equal(one.columns[name], two.columns[name])
-
-
-def test_a_catalogue_below_200_items_has_the_cut_offs_to_100():
-    fold = random_fold(n_items=150)
-    record = evaluate(fold, random_lists(fold))
-    assert record.ks.tolist() == [10, 20, 50, 100]
-    assert record.depth == 500
-
-
 def test_a_cut_off_above_the_number_of_items_is_named():
     fold = random_fold(n_users=12, n_items=37)
     lists = np.tile(np.arange(37), (len(fold.evaluated), 1))
@@ -282,14 +202,6 @@ def test_a_cut_off_above_the_number_of_items_is_named():
         evaluate(fold, lists, ks=(10, 50))
     assert evaluate(fold, lists, ks=(10, 37)).exposure.shape == (2, 37)
     assert evaluate(fold, lists).ks.tolist() == [10, 20]
-
-
-def test_a_catalogue_below_20_items_has_all_its_columns():
-    fold = random_fold(n_users=12, n_items=15)
-    lists = np.tile(np.arange(15), (len(fold.evaluated), 1))
-    record = evaluate(fold, lists, ks=(10,))
-    np.testing.assert_allclose(record.columns["train_count"], record.item_counts.mean())
-    assert (record.rank < 15).all()  # everything is listed, so everything is found
 
 
 @pytest.mark.parametrize("k", [0, 501])
@@ -304,3 +216,38 @@ def test_lists_that_are_not_those_of_the_users_are_refused(made):
         evaluate(fold, lists[:, :499])
     with pytest.raises(ValueError, match="users are evaluated"):
         evaluate(fold, lists[1:])
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([6, 5, 4, 3, 2, 1], [0, 0, 1, 2, 2, 2]),  # before: 0 6 | 11 | 15 18 20 of 21
+        ([3, 3, 3], [0, 0, 0]),  # equals stay together, on the popular side
+        ([2, 1, 1, 1, 1], [0, 1, 1, 1, 1]),  # the ones start at 2/6
+        ([7, 1, 1], [0, 2, 2]),  # one item holds both cuts: no torso
+        ([1, 1, 0, 0], [0, 0, 2, 2]),  # never clicked is tail
+        ([0, 0], [2, 2]),  # no clicks at all
+    ],
+)
+def test_bands_by_hand(counts, expected):
+    assert bands(np.array(counts)).tolist() == expected
+
+
+def test_bands_are_decided_by_the_clicks_on_strictly_more_popular_items():
+    counts = np.random.default_rng(0).zipf(1.6, size=200).clip(max=500) - 1
+    total = sum(counts.tolist())
+    for count, band in zip(counts.tolist(), bands(counts).tolist(), strict=True):
+        before = sum(c for c in counts.tolist() if c > count)
+        if count == 0 or 3 * before >= 2 * total:
+            assert band == 2
+        elif 3 * before >= total:
+            assert band == 1
+        else:
+            assert band == 0
+    assert len(set(bands(counts).tolist())) == 3
+
+
+def test_order_of_the_items_does_not_matter():
+    counts = np.random.default_rng(1).integers(0, 9, size=60)
+    mixed = np.random.default_rng(2).permutation(60)
+    np.testing.assert_array_equal(bands(counts)[mixed], bands(counts[mixed]))

@@ -1,6 +1,5 @@
 """Ranking against a full sort, and what must not change it."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,12 +108,6 @@ def test_what_has_no_unseen_item_left_is_filled_with_the_number_of_items():
     assert lists.tolist() == [[4, 4, 4], [1, 3, 4], [0, 1, 2]]
 
 
-def test_scores_in_double_precision_are_not_rounded():
-    scores = np.array([[1.0, 1.0 + 1e-12, 1.0 - 1e-12]])
-    lists = rank_scores(given_scores(scores), 3, *ragged([[]]), k=3)
-    assert lists.tolist() == [[1, 0, 2]]
-
-
 @pytest.mark.parametrize("batch", [1, 7, TILE, 300])
 def test_no_batch_size_changes_a_bit(batch):
     rng = np.random.default_rng(2)
@@ -143,20 +136,6 @@ def test_no_batch_size_changes_a_bit(batch):
         np.testing.assert_array_equal(alone, lists[part])
 
 
-def test_a_scorer_is_asked_for_every_cell_once_and_for_no_more_than_a_tile_at_once():
-    n_users, n_items = 2 * TILE + 3, CHUNK + 5
-    asked = np.zeros((n_users, n_items), np.int32)
-
-    def scorer(users, items):
-        assert users.stop - users.start <= TILE
-        assert items.stop - items.start <= CHUNK
-        asked[users, items] += 1
-        return np.zeros((users.stop - users.start, items.stop - items.start))
-
-    rank_scores(scorer, n_items, np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
-    assert (asked == 1).all()
-
-
 def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
     compiled = []
 
@@ -176,29 +155,6 @@ def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
     finally:
         monitoring.unregister_event_duration_listener(listener)
     assert len(compiled) == 1
-
-
-def test_an_item_of_a_later_chunk_has_its_own_prior():
-    bias = np.zeros(CHUNK + 3)
-    bias[[1, CHUNK + 1]] = 1.0, 2.0
-    nothing = np.zeros((len(bias), 1))
-    lists = top_k(nothing[:1], nothing, bias, *ragged([[]]), k=2)
-    assert lists.tolist() == [[CHUNK + 1, 1]]
-
-
-def test_vectors_may_be_on_the_device():
-    users, items = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
-    lists = top_k(jnp.asarray(users), jnp.asarray(items), None, *ragged([[]] * 3), k=1)
-    assert lists.tolist() == [[0], [1], [2]]
-
-
-@pytest.mark.parametrize("at", [7, 150, 299, 309])  # columns are looked at in groups
-@pytest.mark.parametrize("user", [0, 1])
-def test_a_score_that_is_not_a_number_is_refused(user, at):
-    scores = np.zeros((2, 310))
-    scores[user, at] = np.nan
-    with pytest.raises(ValueError, match="not a number"):
-        rank_scores(given_scores(scores), 310, *ragged([[], []]), k=5)
 
 
 @pytest.mark.parametrize("n_users", [1, 3])

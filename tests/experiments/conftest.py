@@ -1,5 +1,7 @@
 """A made MovieLens folder, tiny arms and grids, and the command line in process."""
 
+import shutil
+
 import pytest
 
 from experiments.__main__ import main
@@ -27,7 +29,11 @@ def own_place(monkeypatch, tmp_path):
 
     ``results/`` is looked for in the working directory: here there is none.
     """
-    monkeypatch.setenv("TWO_TOWER_CACHE", str(tmp_path / "cache"))
+    _own(monkeypatch, tmp_path)
+
+
+def _own(monkeypatch, place):
+    monkeypatch.setenv("TWO_TOWER_CACHE", str(place / "cache"))
     monkeypatch.delenv("MOVIELENS_DIR", raising=False)
     for name, changes in TINY.items():
         monkeypatch.setitem(ARMS, name, changes)
@@ -36,7 +42,8 @@ def own_place(monkeypatch, tmp_path):
 
 
 def _grids() -> list[Grid]:
-    shared = {"question": "?", "minutes": "0", "seeds": 2}
+    # Without figures, which take as long as all its runs: who tests one asks for it.
+    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
     arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
     values = {"temperature": (0.05, 0.1, 1.0)}
     return [
@@ -66,6 +73,23 @@ def data(tmp_path_factory):
     write_made_100k(root)
     write_made_latest_small(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def made_few(data, tmp_path_factory):
+    """The finished grid ``few`` of this session: whoever needs it takes a copy."""
+    place = tmp_path_factory.mktemp("few")
+    words = ["run", "few", "--jobs", "1", "--data-dir", str(data)]
+    with pytest.MonkeyPatch.context() as patch:
+        _own(patch, place)
+        assert main([*words, "--out", str(place / "out")]) == 0
+    return place / "out"
+
+
+@pytest.fixture
+def few(made_few, tmp_path):
+    """An output folder of one's own with the finished grid ``few``."""
+    return shutil.copytree(made_few, tmp_path / "few")
 
 
 @pytest.fixture

@@ -25,13 +25,6 @@ def test_what_draws_nothing_is_one_run_however_many_seeds(name, data):
     assert prepared_run(one, str(data)).config == one
 
 
-def test_every_option_tried_is_one_that_may_be_given():
-    for name, tried in baseline_choice.TRIED.items():
-        assert set(tried) <= set(BASELINES[name].options)
-    unchosen = {name for name in BASELINES if not BASELINES[name].options}
-    assert set(BASELINES) == set(baseline_choice.TRIED) | unchosen
-
-
 def test_the_choice_prints_each_combination_and_the_best(data, capsys, monkeypatch):
     monkeypatch.setitem(baseline_choice.TRIED, "ease", {"l2": (1.0, 50.0)})
     assert baseline_choice.main(["ml-100k", "ease", "--data-dir", str(data)]) == 0
@@ -41,17 +34,6 @@ def test_the_choice_prints_each_combination_and_the_best(data, capsys, monkeypat
     assert found["l2=1"] != found["l2=50"]
     winner = max(found, key=found.__getitem__)
     assert best == f"ease: best {found[winner]:.4f} {winner}"
-
-
-def test_the_choice_is_that_of_the_split(data, capsys, monkeypatch):
-    """Another split holds out other clicks, so that they are found otherwise."""
-    monkeypatch.setitem(baseline_choice.TRIED, "ease", {"l2": (50.0,)})
-    found = set()
-    for split in ("ratio", "last"):
-        words = ["ml-100k", "ease", "--split", split, "--data-dir", str(data)]
-        assert baseline_choice.main(words) == 0
-        found.add(capsys.readouterr().out.splitlines()[-1])
-    assert len(found) == 2
 
 
 @pytest.mark.parametrize(

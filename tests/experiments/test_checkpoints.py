@@ -5,18 +5,13 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from experiments import finish as finishing
 from experiments import runs as runs_module
-from experiments.engine import ray
 from experiments.output import checkpoints
 from experiments.output.checkpoints import NAME, SECONDS, _save, complete
-from research import files
 from research.files import PART
 from tests.experiments.made import contents, runs_of, without_seals
 
@@ -82,50 +77,35 @@ def flip(path):
     path.write_bytes(bytes(content))
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-@pytest.mark.parametrize("harm", [flip, cut])
-def test_a_damaged_one_is_named_and_the_one_before_is_used(
-    call, cut_off, tmp_path, harm
-):
+def test_a_damaged_one_is_named_and_the_one_before_is_used(call, cut_off, tmp_path):
     path = cut_off(tmp_path / "cut")
     damaged, _ = complete(path)
-    harm(damaged)
+    flip(damaged)
     again = call(*WORDS, "--out", tmp_path / "cut")
     assert again.status == 0
     first, second = again.err.splitlines()
     assert first.startswith(f"{damaged}: not used, as it is damaged")
     assert second.startswith("goes on from a checkpoint")
-    assert call(*WORDS, "--out", tmp_path / "whole").status == 0
-    (whole,) = runs_of(tmp_path / "whole", "train")
-    assert told_of(path) == told_of(whole / NAME)
     assert not path.exists()
 
 
-def test_where_all_are_damaged_the_run_begins_anew(call, cut_off, tmp_path):
+@pytest.mark.parametrize("why", ["as it is damaged", "as other code"])
+def test_where_none_can_be_used_the_run_begins_anew(
+    why, call, cut_off, tmp_path, monkeypatch
+):
     path = cut_off(tmp_path)
-    steps = complete(path)
-    for step in steps:
-        flip(step)
+    named = [path]
+    if why == "as other code":
+        monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
+    else:
+        named = complete(path)
+        for step in named:
+            flip(step)
     again = call(*WORDS, "--out", tmp_path)
     assert again.status == 0
     told = again.err.splitlines()
-    assert [line.partition(":")[0] for line in told] == [str(step) for step in steps]
-    assert all("not used, as it is damaged" in line for line in told)
-    assert not path.exists()
-
-
-def test_one_of_other_code_is_named_and_the_run_begins_anew(
-    call, cut_off, tmp_path, monkeypatch
-):
-    path = cut_off(tmp_path)
-    monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
-    again = call(*WORDS, "--out", tmp_path)
-    assert again.status == 0
-    assert again.err.startswith(f"{path}: not used, as other code")
-    assert again.err.count("\n") == 1
+    assert [line.partition(":")[0] for line in told] == [str(step) for step in named]
+    assert all(f"not used, {why}" in line for line in told)
     assert not path.exists()
 
 
@@ -169,31 +149,3 @@ def test_a_save_that_is_cut_off_or_fails_leaves_those_before(
     _save(path, "", kept)
     assert [found.stem for found in complete(path)] == ["4", "3"]
     assert len(list(path.iterdir())) == 2, "nothing half written"
-
-
-def test_a_worker_of_ray_takes_over_where_a_dead_one_was(
-    call, cut_off, tmp_path, monkeypatch
-):
-    path, scratch = cut_off(tmp_path / "cut"), tmp_path / "scratch"
-    left = scratch / "two-tower-node-task"  # by a worker that was killed
-    left.mkdir(parents=True)
-    path.rename(left / NAME)
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    context = SimpleNamespace(get_node_id=lambda: "node", get_task_id=lambda: "task")
-    fake = SimpleNamespace(get_runtime_context=lambda: context)
-    monkeypatch.setattr(ray, "_import_ray", lambda: fake)
-
-    def on_ray(runs, data_dir, finished, running, at_once):
-        (run,) = runs
-        status, made = ray._do(run, data_dir, {})
-        for name, content in made.items():
-            files.replace(run.folder / name, content)
-        finished(status._replace(run=run))
-
-    monkeypatch.setattr(finishing, "run_here", on_ray)
-    again = call(*WORDS, "--out", tmp_path / "cut")
-    assert again.status == 0
-    assert "goes on from a checkpoint" in again.err
-    assert not list(scratch.iterdir())
-    assert not path.exists()
-    assert (path.parent / "metrics.json").is_file()

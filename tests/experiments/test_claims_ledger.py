@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import main
 from experiments.pages import claims
 from research.types import InputError
 
@@ -90,28 +89,6 @@ def test_a_changed_contrast_changes_the_claim(made, change, expected):
     )
 
 
-def test_equivalence_is_claimed_rightly_where_a_difference_is_small_and_significant(
-    made,
-):
-    (made / "claims.toml").write_text(TOML.replace("not worse", "equivalent"))
-    write_table(made / "tables", **(ALL | {"c_vs_b_20": "better"}))
-    path = made / "tables" / TABLE
-    rows = path.read_text().splitlines()
-    for p, found, outcome in (
-        ("0.01", "better, within 2 %", "holds"),
-        ("0.20", "better", "fails"),
-    ):
-        lines = [f"{rows[0]},p_equivalence_holm", *(f"{row},{p}" for row in rows[1:])]
-        path.write_text("\n".join(lines) + "\n")
-        claims.write_claims(made / "tables", made)
-        with (made / "claims.csv").open() as file:
-            (row,) = [
-                r for r in csv.DictReader(file) if r["contrast"].endswith("c-vs-b-20")
-            ]
-        assert (row["found"], row["outcome"], row["verdict"]) == (found, *[outcome] * 2)
-        assert f"], {found} ([" in (made / "claims.md").read_text()
-
-
 def test_a_contrast_that_is_not_there_is_named_with_its_claim(made):
     found = {name: verdict for name, verdict in ALL.items() if name != "c_vs_b_20"}
     with pytest.raises(
@@ -145,9 +122,3 @@ def test_the_committed_ledger_is_what_the_committed_tables_say(tmp_path):
     known = claims.read_claims()
     assert len({claim.claim for claim in known}) == len(known) >= 25
     assert all(bool(c.prediction) == (len(c.commit) == 7) for c in known)
-
-
-def test_the_command_writes_the_ledger(tmp_path, capsys):
-    shutil.copytree(ROOT / "results" / "tables", tmp_path / "tables")
-    assert main(["report", "claims", "--out", str(tmp_path)]) == 0
-    assert "claims.md" in capsys.readouterr().out

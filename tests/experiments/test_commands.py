@@ -1,25 +1,18 @@
 """The commands as a person meets them: what they list, accept, print and draw."""
 
 import dataclasses
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from experiments.__main__ import COMMANDS, main, parse
 from experiments.arms import ARMS, arm
-from experiments.commands import check
-from experiments.commands import grids as commands
 from experiments.commands import train as one_run
+from experiments.commands.api import API, api_page
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
-from experiments.lookup import experiments, find_by_file
+from experiments.lookup import experiments
 from experiments.resolve import expand
 from experiments.studies import STUDIES
 from research.baselines import BASELINES
@@ -32,6 +25,7 @@ from research.marks import SERVING, marked
 from research.negatives import SOURCES
 from research.negatives.frequencies import FREQUENCIES
 from research.prepare import TOWERS
+from research.registry import deferred
 from research.towers import ENCODERS
 from tests.experiments.made import TINY, runs_of, write_larger_100k
 
@@ -77,22 +71,6 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
         assert " ".join(about.split()) in text
 
 
-@pytest.mark.parametrize(
-    "command", [commands.Run, one_run.Train, commands.Report, check.Check]
-)
-def test_every_flag_of_a_command_has_a_help(command, capsys):
-    text = helped(capsys, command.__name__.lower())
-    for field in dataclasses.fields(command):
-        if field.name in ("config", "grid", "grids", "data"):
-            continue
-        flag = f"--{field.name.replace('_', '-')}"
-        # the flag, its other forms, what it takes, then words up to the default
-        pattern = (
-            rf"{flag}(, --\S+)*( \S*[A-Z]\S*)*( \[\S+ \.\.\.\]\])? [A-Z][^-]{{6,}} ?\("
-        )
-        assert re.search(pattern, text), flag
-
-
 def test_list_shows_every_grid_and_study(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
@@ -101,27 +79,6 @@ def test_list_shows_every_grid_and_study(capsys):
         assert one.question.split()[0] in out
         if name in GRIDS:
             assert str(len(expand(one, Config()))) in out
-
-
-def test_list_shows_what_an_entry_is_with_its_source(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "150")
-    assert main(["list", "sources"]) == 0
-    assert "shared by all rows [yang2020]." in capsys.readouterr().out
-
-
-def test_list_shows_what_the_arms_of_a_grid_change_and_their_temperatures(
-    capsys, monkeypatch
-):
-    monkeypatch.setenv("COLUMNS", "150")
-    assert main(["list", "--grid", "fair"]) == 0
-    out = capsys.readouterr().out
-    cells = expand(GRIDS["fair"], Config(), seeds=1)
-    for cell in cells:
-        assert cell.arm in out
-    (mixed,) = [cell.config for cell in cells if cell.arm == "mixed+logq"]
-    line = next(line for line in out.splitlines() if " mixed+logq " in line)
-    assert "negatives=in-batch,uniform:1024" in line
-    assert f"temperature {mixed.temperature:g}" in line
 
 
 def test_the_grids_are_the_named_ones():
@@ -145,27 +102,12 @@ def test_the_studies_are_the_named_ones():
             assert callable(function.load())
 
 
-def test_a_file_is_of_the_longest_name_that_it_starts_with():
-    for stem, name in {
-        "fair-prior-given": "fair-prior",
-        "history-last": "history",
-        "probe": "probe",
-    }.items():
-        assert find_by_file(Path(f"{stem}.npz")).name == name
-
-
 @pytest.mark.parametrize("name", ARM_NAMES)
 def test_train_starts_from_every_arm(name):
-    for words in (["train", "--arm", name], ["train", f"--arm={name}"]):
-        assert one_run.plain(parse(words).config) == arm(name)
     words = ["train", "--arm", name, "--temperature", "0.3"]
     assert one_run.plain(parse(words).config) == dataclasses.replace(
         arm(name), temperature=0.3
     )
-
-
-def test_train_without_an_arm_is_the_reference_recipe():
-    assert one_run.plain(parse(["train"]).config) == Config()
 
 
 @pytest.mark.parametrize(
@@ -207,27 +149,6 @@ def test_every_cell_of_a_grid_can_be_prepared(name, larger):
         prepared_run(config, str(larger))
 
 
-def test_plain_lines_without_a_terminal(call, tmp_path):
-    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny")
-    called = call(*words, "--out", tmp_path)
-    assert (called.err, "\x1b" in called.out) == ("", False)
-    lines = called.out.splitlines()
-    assert lines[0] == "few: 2 runs, 0 finished already, 2 to do"
-    pattern = r"\[{}/2\] \S+( seed 0)?: R@20 0\.\d{{4}} \([\d.]+ s\), \d+ (s|min) left"
-    for n in (1, 2):
-        assert re.fullmatch(pattern.format(n), lines[n])
-    assert lines[2].endswith(" 0 s left")
-    assert re.search(r"tiny .* 0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]", called.out)  # a table
-    assert [*lines[3:7], lines[-1]] == [
-        f"wrote {tmp_path / what / 'ml-100k' / name}"
-        for what, names in (
-            ("tables", ("few.csv", "few.md")),
-            ("figures", ("few-arms.png", "few-arms.csv")),
-        )
-        for name in names
-    ] + [f"wrote {tmp_path / 'report.html'}"]
-
-
 def test_train_prints_the_metrics_at_20(call, tmp_path):
     for _ in range(2):  # trained, then found
         called = call("train", "--arm", "tiny+prior", "--out", tmp_path)
@@ -255,123 +176,19 @@ def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path
     assert "as trained" not in called.out
 
 
-def test_a_report_says_where_the_records_of_a_smoke_run_are(call, tmp_path):
-    (tmp_path / "quick" / "records" / "shop").mkdir(parents=True)
-    called = call("report", "ssb", "--dataset", "shop", "--out", tmp_path)
-    assert called.status == 2
-    assert called.err == (
-        f"error: no records of shop under {tmp_path}, but of a smoke run: "
-        f"--out {tmp_path / 'quick'}\n"
-    )
+def test_the_page_is_in_step_with_the_docstrings(call):
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert page == api_page(), "python -m experiments list api > docs/api.md"
+    assert call("list", "api").out == page
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ("--dataset shop", "no records of shop under {out}, and unknown data set"),
-        ("--html --split last", "--html is of every data set and split"),
-    ],
-)
-def test_a_report_of_what_is_not_there_is_refused(call, tmp_path, words, line):
-    called = call("report", *words.split(), "--out", tmp_path)
-    assert called.status == 2
-    assert called.err.startswith(f"error: {line.format(out=tmp_path)}")
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"), [("columns", "user=uid"), ("core", "2"), ("split", "random")]
-)
-def test_a_study_says_how_to_have_data_with_an_option(call, tmp_path, flag, value):
-    called = call("run", "magnifier", "--dataset", tmp_path, f"--{flag}", value)
-    assert called.status == 2
-    assert f"no use for --{flag}: python -m experiments data DATASET" in called.err
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (("data", "ml-100k", "--write", "parts"), "--write 'parts': expected STR PATH"),
-        (("train", "--prior", "x"), "--prior 'x': expected FLOAT or rule"),
-        (("train", "--batch", "x"), "--batch 'x': expected INT"),
-        (("train", "--dropout", "x"), "--dropout 'x': expected FLOAT"),
-    ],
-)
-def test_a_value_of_another_type_is_said_plainly(call, words, line):
-    called = call(*words)
-    assert called.status == 2
-    assert called.err == f"error: {line}\n"
-
-
-def in_a_process(*words, **options):
-    """The command line as a process of its own."""
-    command = [sys.executable, "-m", "experiments", *(str(word) for word in words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-
-
-def test_exit_status_and_streams_of_the_process(tmp_path):
-    done = in_a_process("run", "sbb", "--out", tmp_path / "out", check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert re.fullmatch(r"error: unknown grid 'sbb'.*ssb.*\n", done.stderr)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_a_live_display_on_a_terminal(data, tmp_path):
-    """In a pseudo-terminal: a bar, runs done of all, and the line of the last run."""
-    ours, theirs = pty.openpty()
-    words = ["run", "ssb", "--quick", "--arms", "popularity", "--jobs", "1"]
-    words += ["--data-dir", str(data), "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *words],
-        cwd=ROOT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
-    )
-    os.close(theirs)
-    text = _read_until_closed(ours)
-    assert process.wait() == 0
-    assert "\x1b[" in text  # it moves the cursor: live
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
-    assert "1/1" in plain
-    assert "left" in plain
-    assert re.search(r"popularity: R@20 0\.\d{4}", plain)
-    assert "[1/1]" not in plain
-    assert "Traceback" not in plain
-
-
-def _read_until_closed(terminal: int, seconds: float = 120) -> str:
-    end, parts = time.monotonic() + seconds, []
-    while time.monotonic() < end:
-        if not select.select([terminal], [], [], 1.0)[0]:
-            continue
-        try:
-            part = os.read(terminal, 1 << 16)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(terminal)
-    return b"".join(parts).decode(errors="replace")
-
-
-def test_committed_numbers_are_of_the_grids_split_and_of_the_same_data(
-    call, tmp_path, monkeypatch
-):
-    given = []
-
-    def finish(grid, base, cells, *options):
-        given.append(options[-1])
-        return True
-
-    monkeypatch.setattr("experiments.finish.finish_grid", finish)
-    words = ("run", "future", "--out", tmp_path)
-    for more in ((), ("--threshold", "3"), ("--core", "2")):
-        call(*words, *more)
-    table, *others = given
-    assert table.is_file()
-    assert table.name == "future-time.csv"
-    assert others == [None, None]
+def test_every_function_says_what_it_does_and_takes():
+    page = api_page()
+    for path in (path for paths in API.values() for path in paths):
+        module, name = path.split(":")
+        section = re.search(rf"^### {name}\n(.*?)(?=^##|\Z)", page, re.S | re.M)[1]
+        assert f"from {module} import {name}\n" in section
+        function = deferred(path).load()
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        if len(names) > 2:
+            assert all(f"- `{name}`: " in section for name in names)

@@ -1,6 +1,7 @@
 """Runs for a notebook: trained in a cell, loaded from a folder, served anew."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
 from experiments.inputs import prepared_run
 from experiments.looks import validation
+from experiments.output.seals import read_metrics
 from experiments.serve import calibrated, score, serve
-from research.calibration import NoScale
 from research.config import Config
 from research.evaluate.metrics import summary
 from research.positives import log_share
@@ -19,7 +20,7 @@ from research.report.figures import history_frame
 from research.report.lists import user_list
 from research.report.tables import table
 from research.serving import Serving
-from research.types import NUMBER, Column, InputError, Table
+from research.types import InputError
 
 
 @pytest.fixture
@@ -59,13 +60,6 @@ def test_swept_values_are_trained_in_every_combination(data):
         compare({"tiny": arm("tiny")}, swept={"temprature": (1,)})
 
 
-def test_a_run_that_is_watched_has_metrics_in_its_curve(data):
-    base = Config(fit_on="train", evaluate_every=1)
-    (row,) = compare({"tiny": arm("tiny", base)}, data_dir=str(data))
-    assert len(row.history["recall@20"]) == 2
-    assert all(0 <= value <= 1 for value in row.history["recall@20"])
-
-
 def judged(config, data, users, items):
     run = prepared_run(config, str(data))
     return run, validation(run)(users, items)
@@ -94,30 +88,9 @@ def test_epochs_can_be_judged_with_the_prior_that_validation_clicks_give(data):
     assert found["ndcg@20"] > plain["ndcg@20"]
 
 
-def test_vectors_that_fit_no_scale_are_judged_without_a_prior(data):
-    config = Config(fit_on="train", evaluate_every=1, evaluate_prior="calibrated")
-    fold = prepared_run(config, str(data)).fold
-    against = np.ones((len(fold.evaluated), fold.fitted.n_items), np.float32)
-    rows = np.searchsorted(fold.evaluated, fold.held_user)
-    against[rows, fold.held_item] = 0.0  # clicks are where scores are lowest
-    items = np.eye(against.shape[1], dtype=np.float32)
-    run, found = judged(config, data, against, items)
-    with pytest.raises(NoScale):
-        calibrated(run, against, items)
-    plain = summary(score(run, serve(run, against, items)))
-    assert found["recall@20"] == plain["recall"][20]
-
-
-@pytest.fixture
-def finished(call, tmp_path):
-    called = call("run", "few", "--out", tmp_path)
-    assert called.status == 0, called.err
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["tiny+logq", "tiny+prior", "popularity"])
-def test_a_loaded_run_is_the_one_that_was_trained(finished, data, name):
-    loaded = load_run(finished, "few", name, seed=1, data_dir=str(data))
+def test_a_loaded_run_is_the_one_that_was_trained(made_few, data, name):
+    loaded = load_run(made_few, "few", name, seed=1, data_dir=str(data))
     rows = compare({name: arm(name)}, seeds=2, data_dir=str(data))
     assert (loaded.arm, loaded.swept, loaded.seed) == (name, {}, 1)
     np.testing.assert_array_equal(loaded.served.lists, rows[1].served.lists)
@@ -173,45 +146,6 @@ def test_a_prior_is_added_without_training(trained):
         with_prior(baseline, 1.0)
     with pytest.raises(InputError, match="exposure needs a column impressions"):
         with_prior(towers, 1.0, exposure=1.0)
-
-
-def test_exposure_is_taken_out_without_training(trained):
-    towers = trained[0]
-    run = towers.served.run
-    fitted = run.task.fold.fitted
-    shown = Column(NUMBER, np.arange(fitted.n_items) % 7.0)
-    items = Table(fitted.items.id, {"impressions": shown}, fitted.items.names)
-    fold = run.task.fold._replace(fitted=fitted._replace(items=items))
-    task = run.task._replace(fold=fold)
-    changed = dataclasses.replace(run, task=task)
-    there = towers._replace(served=dataclasses.replace(towers.served, run=changed))
-    served = with_prior(there, 0.5, exposure=30.0)
-    assert served.swept == {"prior": 0.5, "exposure": 30.0}
-    assert (served.served.lists[:, 0] % 7 == 0).all()  # those never shown
-    again = with_prior(served, 0.5)
-    assert again.swept == {"prior": 0.5}
-    none = with_prior(served, 0.5, exposure=0.0)  # a row of a table with others
-    assert none.swept == {"prior": 0.5, "exposure": 0.0}
-    np.testing.assert_array_equal(none.served.lists, again.served.lists)
-    np.testing.assert_array_equal(
-        again.served.lists, with_prior(towers, 0.5).served.lists
-    )
-
-
-def test_items_with_few_clicks_are_left_out_without_training(trained):
-    towers = trained[0]
-    clicks = towers.served.run.fold.fitted.item_counts
-    every, fewer = with_prior(towers, -1.0), with_prior(towers, -1.0, min_clicks=8)
-    assert (every.swept, fewer.swept) == (
-        {"prior": -1.0},
-        {"prior": -1.0, "min_clicks": 8},
-    )
-    assert (clicks[every.served.lists[:, :20]] < 8).any()
-    shown = fewer.served.lists[fewer.served.lists < len(clicks)]
-    assert (clicks[shown] >= 8).all()
-    assert with_prior(fewer, -1.0).swept == {"prior": -1.0}
-    with pytest.raises(InputError, match="min_clicks is 9999: 0 items"):
-        with_prior(towers, -1.0, min_clicks=9999)
 
 
 @pytest.fixture
@@ -291,3 +225,33 @@ def test_runs_that_are_judged_by_other_clicks_have_no_difference(trained, watche
     assert len(other)
     assert other.delta.isna().all()
     assert other.note.str.contains("judged by other positives").any()
+
+
+CELL = """
+import dataclasses
+from experiments.arms import arm
+from experiments.compare import compare
+from research.evaluate.metrics import summary
+
+base = arm("tiny")
+changed = dataclasses.replace(
+    base, loss="hinge", negatives=("uniform:16",), temperature=0.3, seed=1
+)
+rows = compare({"mine": changed}, seeds=2, data_dir=data_dir)
+"""
+
+
+def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path):
+    called = call(
+        *("train", "--arm", "tiny", "--loss", "hinge", "--negatives", "uniform:16"),
+        *("--temperature", 0.3, "--seed", 1, "--out", tmp_path),
+    )
+    assert called.status == 0, called.err
+    (found,) = tmp_path.glob("runs/*/train/*/")
+    told = read_metrics(found)
+    names = {"data_dir": str(data)}
+    exec(CELL, names)
+    first, second = (names["summary"](row.record) for row in names["rows"])
+    of_cell = json.loads(json.dumps(second))
+    assert of_cell == told
+    assert first["recall"] != second["recall"]  # another seed is another run

@@ -11,7 +11,7 @@ from experiments.arms import ARMS, arm
 from experiments.compare import compare, load_run
 from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.inputs import fold_of, prepared_run, study_split
+from experiments.inputs import fold_of, prepared_run
 from research.config import Config
 from research.features import FEATURES, ITEM, Feature
 from research.losses import LOSSES, Loss
@@ -59,14 +59,6 @@ def test_an_edited_data_set_is_read_again(tmp_path):
         assert len(row.record.held) == users
 
 
-def test_a_column_that_is_added_decides_the_split(tmp_path):
-    path = tmp_path / "shop.csv"
-    path.write_text("user,item\na,x\na,y\nb,x\n")
-    assert study_split(str(path), None) == "random"
-    path.write_text("user,item,part\na,x,train\na,y,test\nb,x,train\n")
-    assert study_split(str(path), None) == "given"
-
-
 def test_edited_vectors_of_items_are_read_again(tmp_path, data):
     path, found = tmp_path / "vectors.npy", []
     config = dataclasses.replace(arm("tiny"), epochs=1, item_features=("array",))
@@ -79,9 +71,8 @@ def test_edited_vectors_of_items_are_read_again(tmp_path, data):
     assert not np.allclose(*found)
 
 
-@pytest.mark.parametrize("loss", [leaned, within])
-def test_a_number_that_a_loss_refers_to_is_trained(data, monkeypatch, loss):
-    monkeypatch.setitem(LOSSES, "leaned", Loss(loss))
+def test_a_number_that_a_loss_refers_to_is_trained(data, monkeypatch):
+    monkeypatch.setitem(LOSSES, "leaned", Loss(within))
     config, found = dataclasses.replace(arm("tiny"), loss="leaned", **SLOW), []
     for scale in (1.0, 3.0):
         monkeypatch.setattr(f"{__name__}.SCALE", scale)
@@ -104,16 +95,13 @@ def test_a_run_that_is_done_again_is_of_the_new_code(call, tmp_path, data, monke
     assert found[1] == pytest.approx(3 * found[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_an_edited_encoder_serves_as_it_trains(again, data, monkeypatch):
+def test_an_edited_encoder_serves_as_it_trains(data, monkeypatch):
     """Without its only input all users have one vector."""
     monkeypatch.setitem(ENCODERS, "scaled", Encoder(Scaled))
     config = dataclasses.replace(arm("tiny"), encoder="scaled", user_features=())
     spread = []
     for scale in (1.0, 0.0):
         monkeypatch.setattr(f"{__name__}.SCALE", scale)
-        if again:  # as a cell that is run again
-            monkeypatch.setitem(ENCODERS, "scaled", Encoder(Scaled))
         (row,) = compare({"mine": config}, data_dir=str(data))
         spread.append(np.ptp(row.served.users, axis=0).max())
     assert spread[0] > 0.01

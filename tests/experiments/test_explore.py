@@ -88,22 +88,6 @@ def test_the_same_files_give_the_same_bytes_data_sets_with_a_name_first(
     assert (tmp_path / "report.html").read_bytes() == before
 
 
-def test_tables_beside_a_grids_own_go_with_it(call, tmp_path, write):
-    write()
-    write("ssb-last")
-    folder = tmp_path / "tables" / "ml-100k"
-    for name in ("ssb-line", "ssb-last-line"):
-        (folder / f"{name}.csv").write_text(f"name,verdict\n{name},better\n")
-    call("report", "--html", "--out", tmp_path)
-    sections = read_page(tmp_path)[1]
-    names = {
-        name: {table["name"] for table in section["tables"]} - {"prediction"}
-        for name, section in sections.items()
-    }
-    assert names["ml-100k/ssb"] == {"ssb-contrasts", "ssb-line"}
-    assert names["ml-100k/ssb-last"] == {"ssb-last-contrasts", "ssb-last-line"}
-
-
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
 def test_a_damaged_file_is_named_and_the_others_are_shown(
     call, tmp_path, write, damage
@@ -161,12 +145,3 @@ def test_markup_is_never_markup(call, tmp_path, write, monkeypatch):
     assert section["question"] == EVIL
     assert EVIL in {cell[0] for cell in section["arms"]["cells"]}
     assert "innerHTML" not in explore.TEMPLATE.read_text()
-
-
-def test_a_prediction_is_shown_where_it_was_made_for(call, tmp_path, write):
-    for name in ("ml-100k", "mine"):
-        write("loader", dataset=name)
-    assert call("report", "--html", "--out", tmp_path).status == 0
-    sections = read_page(tmp_path)[1]
-    assert sections["ml-100k/loader"]["prediction"] == GRIDS["loader"].prediction.text
-    assert sections["mine/loader"]["prediction"] == ""

@@ -69,25 +69,23 @@ def test_a_finished_grid_trains_nothing_and_says_so(call, tmp_path, trained):
 @pytest.mark.parametrize(
     "lost", [("metrics.json",), ("metrics.json", "vectors.npz"), None]
 )
-def test_a_killed_run_alone_is_done_again(lost, call, tmp_path, trained):
-    assert call("run", "few", "--out", tmp_path).status == 0
-    before = without_seals(contents(tmp_path))
+def test_a_killed_run_alone_is_done_again(lost, call, few, trained):
+    before = without_seals(contents(few))
     victim = next(
         folder
-        for folder in runs_of(tmp_path, "few")
+        for folder in runs_of(few, "few")
         if read_json(folder / "config.json")["logq"] == 1.0
     )
     for name in lost or ():
         (victim / name).unlink()
     if lost is None:  # killed before anything was written
         shutil.rmtree(victim)
-    trained.clear()
-    again = call("run", "few", "--out", tmp_path)
+    again = call("run", "few", "--out", few)
     assert again.status == 0
     assert "few: 5 runs, 4 finished already, 1 to do" in again.out
     assert "[1/1] tiny+logq" in again.out
     assert len(trained) == (0 if lost == ("metrics.json",) else 1)
-    after = without_seals(contents(tmp_path))
+    after = without_seals(contents(few))
     changed = {name for name in before if before[name] != after[name]}
     assert not {name for name in changed if not name.endswith("env.json")}
     assert after.keys() == before.keys()
@@ -134,23 +132,27 @@ def test_a_serving_arm_shares_the_training_run(call, tmp_path, trained):
     assert biased["train_count"]["20"] > plain["train_count"]["20"]
 
 
-def test_a_serving_arm_alone_gives_the_same_files(call, tmp_path, trained):
-    words = ("run", "few", "--seeds", "1", "--arms")
-    assert call(*words, "tiny+prior", "--out", tmp_path / "alone").status == 0
-    assert call(*words, "tiny", "tiny+prior", "--out", tmp_path / "both").status == 0
-    assert len(trained) == 2
-    alone, both = (by_id(digits(tmp_path / name)) for name in ("alone", "both"))
-    assert len(alone) == 7
-    assert alone == both
-
-
-def test_a_baseline_is_one_run_whatever_the_number_of_seeds(call, tmp_path):
-    words = ("run", "few", "--arms", "popularity", "--seeds", "7", "--out", tmp_path)
-    called = call(*words)
-    assert called.status == 0
-    assert "few: 1 run, 0 finished already, 1 to do" in called.out
-    assert "[1/1] popularity: R@20 0." in called.out  # no seed in its name
-    assert len(runs_of(tmp_path, "few")) == 1
+def test_a_serving_arm_or_a_seed_alone_gives_the_files_of_the_grid(
+    call, tmp_path, made_few
+):
+    """Once more trained, bit for bit; and another seed is another model."""
+    words = ("run", "few", "--arms", "tiny+prior", "--out", tmp_path / "run")
+    assert call(*words).status == 0
+    out = tmp_path / "train"
+    assert call("train", "--arm", "tiny+logq", "--seed", "1", "--out", out).status == 0
+    grid = by_id(digits(made_few))
+    for alone, files in (
+        (by_id(digits(tmp_path / "run")), 14),
+        (by_id(digits(out)), 4),
+    ):
+        assert len(alone) == files
+        for path, data in alone.items():
+            assert grid[path.replace("/train/", "/few/")] == data
+    first, second = (
+        np.load(f / "vectors.npz") for f in runs_of(tmp_path / "run", "few")
+    )
+    with first, second:
+        assert not np.array_equal(first["items"], second["items"])
 
 
 def test_a_run_of_another_grid_is_found(call, tmp_path, trained):
@@ -172,54 +174,19 @@ def test_a_run_of_another_grid_is_found(call, tmp_path, trained):
     assert len(trained) == 3
 
 
-def test_the_same_seed_gives_the_same_bytes(call, tmp_path):
-    for name in ("one", "two"):
-        words = ("run", "few", "--arms", "tiny", "tiny+prior", "--out", tmp_path / name)
-        assert call(*words).status == 0
-    one, two = digits(tmp_path / "one"), digits(tmp_path / "two")
-    # two seeds: four files, and three for what each is served with a prior
-    assert len(one) == 14
-    assert one == two
-    records = "records/ml-100k/few.npz"
-    assert (tmp_path / "one" / records).read_bytes() == (
-        tmp_path / "two" / records
-    ).read_bytes()
-
-
-def test_two_seeds_differ(call, tmp_path):
-    words = ("run", "few", "--arms", "tiny", "--seeds", "2", "--out", tmp_path)
-    assert call(*words).status == 0
-    first, second = (np.load(f / "vectors.npz") for f in runs_of(tmp_path, "few"))
-    with first, second:
-        assert not np.array_equal(first["items"], second["items"])
-
-
-def test_a_seed_of_train_is_the_same_run_as_a_grids(call, tmp_path):
-    words = ("run", "few", "--arms", "tiny", "--seeds", "2", "--out", tmp_path / "run")
-    assert call(*words).status == 0
-    out = tmp_path / "train"
-    assert call("train", "--arm", "tiny", "--seed", "1", "--out", out).status == 0
-    alone = by_id(digits(out))
-    grid = by_id(digits(tmp_path / "run"))
-    assert len(alone) == len(RESULTS)
-    for path, data in alone.items():
-        assert grid[path.replace("/train/", "/few/")] == data
-
-
-def test_folders_carry_names_and_an_index_lists_the_runs(call, tmp_path):
-    arms = ("popularity", "tiny", "tiny+prior")
-    assert call("run", "few", "--arms", *arms, "--out", tmp_path).status == 0
-    names = [folder.name[:-13] for folder in runs_of(tmp_path, "few")]
-    assert names == ["popularity", "tiny-seed-0", "tiny-seed-1"]
-    with (tmp_path / "runs" / "index.csv").open(newline="") as file:
+def test_folders_carry_names_and_an_index_lists_the_runs(made_few):
+    names = [folder.name[:-13] for folder in runs_of(made_few, "few")]
+    tiny = [f"tiny{arm}-seed-{n}" for arm in ("", "+logq") for n in (0, 1)]
+    assert sorted(names) == ["popularity", *sorted(tiny)]  # a baseline is one run
+    with (made_few / "runs" / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["arm"], row["seed"], row["prior"]) for row in rows} == {
         ("popularity", "0", "0"),
-        *((arm, seed, prior) for arm, prior in (("tiny", "0"), ("tiny+prior", "1"))
-          for seed in ("0", "1")),
+        *((arm, seed, prior) for seed in ("0", "1") for arm, prior in (
+            ("tiny", "0"), ("tiny+prior", "1"), ("tiny+logq", "0"))),
     }  # fmt: skip
     for row in rows:
-        served = tmp_path / "runs" / row["folder"]
+        served = made_few / "runs" / row["folder"]
         config, metrics = (
             read_json(served / name) for name in ("config.json", "metrics.json")
         )

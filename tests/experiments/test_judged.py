@@ -33,6 +33,7 @@ GRID = Grid(
     arms=("in-batch", "in-batch+logq", "full-softmax", "popularity"),
     reference="in-batch",
     minutes="1",
+    figures={},
     contrasts=(Contrast("in-batch+logq", "in-batch", expected=BETTER),),
     prediction=Prediction(
         text="Log q is better.",
@@ -123,17 +124,6 @@ def test_other_data_get_one_line_and_no_verdict(tmp_path, changes):
     assert "Log q is better" not in page
     assert "Not judged" not in page
     assert statements(page) == []
-
-
-def test_a_prediction_can_be_made_for_another_split_than_the_grids_own(tmp_path):
-    grid = but(split="last")
-    assert "Log q is better" in page_of(tmp_path / "last", grid, split="last")
-    assert "Log q is better" not in page_of(tmp_path / "ratio", grid)
-
-
-def test_a_prediction_of_no_named_data_set_is_made_for_every_one(tmp_path):
-    page = page_of(tmp_path, but(on=()), dataset="mine")
-    assert len(statements(page)) == 3
 
 
 def test_statements_read_the_records_of_another_data_set(tmp_path):

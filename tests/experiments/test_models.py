@@ -1,13 +1,15 @@
 """train --save and --start-from, and encode: from a run to vectors of new users."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import experiments.commands.train as train_command
 from experiments import runs
-from experiments.__main__ import main, parse
+from experiments.__main__ import main
 from experiments.output import seals
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
@@ -74,19 +76,6 @@ def test_encode_writes_one_file_with_another_prior(saved, histories, call, tmp_p
         np.testing.assert_array_equal(arrays["lists"], expected.items)
 
 
-def test_a_finished_run_is_trained_again_for_its_model_and_only_then(
-    saved, call, tmp_path
-):
-    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out", "--save")
-    before = contents(saved)
-    called = call(*words, saved)
-    assert "nothing to train" in called.out
-    called = call(*words, tmp_path / "other")
-    assert called.status == 0, called.err
-    assert "1 to do" in called.out
-    assert contents(tmp_path / "other") == before == contents(saved)
-
-
 def test_a_model_of_another_serving_or_code_is_replaced(
     saved, call, tmp_path, monkeypatch
 ):
@@ -146,17 +135,9 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
     assert "nothing to train" in again.out
 
 
-def test_the_flag_start_from_may_have_an_underscore(saved):
-    config = parse(["train", f"--start_from={saved}"]).config
-    assert config == parse(["train", "--start-from", str(saved)]).config
-    assert (config.dim, config.prior) == (8, 1.0)  # the model's
-    assert parse(["train", "--start_from", str(saved)]).config == config
-
-
-@pytest.mark.parametrize("timed", [True, False])
-def test_text_ids_of_a_file_of_ones_own(timed, call, tmp_path):
+def test_text_ids_of_a_file_of_ones_own(call, tmp_path):
     """Every user that is known has the vector of the run; a new one has a list."""
-    header = "user,item,timestamp" if timed else "user,item"
+    header = "user,item,timestamp"
     width = len(header.split(","))
     clicks = [
         (f"u{user}", f"00{item}X", second)
@@ -244,26 +225,6 @@ def test_a_run_trained_again_for_its_model_has_all_its_files(
         assert called.err == ""
 
 
-def test_a_grids_run_trained_again_for_its_model_keeps_its_servings(call, tmp_path):
-    grid = ("run", "few", "--seeds", "1", "--arms", "tiny", "tiny+prior")
-    grid = (*grid, "--out", tmp_path / "out")
-    assert call(*grid).status == 0
-    (folder,) = runs_of(tmp_path / "out", "few")
-    before = set(contents(folder))
-    arms = {p: read_json(folder / p)["arm"] for p in before if p.endswith("fig.json")}
-    assert arms == {"config.json": "tiny", "prior+1/config.json": "tiny+prior"}
-    words = ("train", "--arm", "tiny", "--out", tmp_path / "out", "--save")
-    for prior in ("0", "0.5"):
-        called = call(*words, tmp_path / prior, "--prior", prior)
-        assert called.status == 0, called.err
-        assert load_model(tmp_path / prior).config.prior == float(prior)
-        assert before <= set(contents(folder))
-        assert {p: read_json(folder / p)["arm"] for p in arms} == arms
-    called = call(*grid)
-    assert (called.status, called.err) == (0, "")
-    assert "nothing to train" in called.out
-
-
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
 def test_a_finished_run_outlives_a_training_for_its_model_that_fails(
     call, tmp_path, monkeypatch, error
@@ -286,3 +247,45 @@ def test_a_finished_run_outlives_a_training_for_its_model_that_fails(
     assert "nothing to train" in called.out
     assert call(*words, "--save", tmp_path / "model").status == 0
     assert load_model(tmp_path / "model").config.prior == 1.0
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+
+
+def recipe(library):
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.S | re.M)
+    (block,) = [block for block in blocks if f"{library}" in block]
+    assert len([line for line in block.splitlines() if line]) <= 11  # ten and NumPy
+    return block
+
+
+@pytest.mark.parametrize("library", ["faiss", "usearch"])
+def test_a_recipe_has_ten_lines(library):
+    compile(recipe(library), library, "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("prior", "fewest"), [("0", "0"), ("0.8", "0"), ("-1", "9")])
+@pytest.mark.parametrize("library", ["faiss", "usearch"])
+def test_a_library_finds_the_lists(library, prior, fewest, call, tmp_path, monkeypatch):
+    model, histories = tmp_path / "model", tmp_path / "h.csv"
+    words = ("--arm", "tiny+logq", "--out", tmp_path / "out", "--save", model)
+    assert call("train", *words).status == 0
+    draw = np.random.default_rng(0)
+    rows = [
+        f"{user},{item}"
+        for user in range(900, 930)
+        for item in draw.choice(np.arange(1, 100), size=1 + user % 7, replace=False)
+    ]
+    histories.write_text("\n".join(["user,item", *rows, ""]))
+    words = ("--histories", histories, "--out", tmp_path / "vectors")
+    served = ("--prior", prior, "--min-clicks", fewest)
+    assert call("encode", "--model", model, *words, *served).status == 0
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(recipe(library), names)
+    given = {"prior": float(prior), "min_clicks": int(fewest)}
+    expected = load_model(model).lists(histories, k=20, **given).items
+    same = [len(set(a) & set(b)) for a, b in zip(names["lists"], expected, strict=True)]
+    assert min(len(one) for one in names["lists"]) == 20
+    assert np.mean(same) > 19.5  # the index may be approximate

@@ -9,23 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments import tuned
 from experiments.__main__ import main
-from experiments.compare import load_run
-from experiments.grid import Tuning
-from experiments.grids import GRIDS
-from research.config import Config
 from research.data.places import UNPACKED
-from research.files import read_json
-from research.report.records import load_records, read_header
-from research.types import InputError
-from tests.data.own import HEADER, ROWS, csv_text, write
+from research.report.records import read_header
+from tests.data.own import HEADER, csv_text, write
 from tests.experiments.made import contents, runs_of
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
+def test_a_grid_from_a_csv_to_tables(shop, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["--dataset", shop, "--columns", "user=uid", "--out", str(out)]
     once = ["run", "few", *words, "--seeds", "1", "--jobs", "1"]
@@ -38,7 +31,6 @@ def test_a_grid_from_a_csv_to_tables_and_figures(shop, tmp_path, capsys):
     assert "corner-shop, split random, fitted on train + validation" in page
     header = read_header(out / "records" / "corner-shop" / "few-random.npz")
     assert header["users"] == 60
-    assert (out / "figures" / "corner-shop" / "few-random-arms.png").is_file()
     before = contents(out, "tables/**/*")
     for path in before:
         (out / path).unlink()
@@ -76,68 +68,6 @@ def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
     assert main([*words, small_shop(tmp_path, 19)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "k = 20 is above the number of items (19)" in line
-
-
-def test_no_line_names_a_split_beside_the_grids_own(
-    shop, tmp_path, monkeypatch, capsys
-):
-    few = GRIDS["few"].but(changes={"split": "random"})
-    monkeypatch.setitem(GRIDS, "few", few)
-    words = ["--dataset", shop, "--columns", "user=uid", "--arms", "popularity"]
-    assert main(["run", "few", *words, "--show", "--out", str(tmp_path)]) == 0
-    assert "--split" not in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_tuned_grid_takes_what_was_chosen_on_the_own_data(
-    shop, tmp_path, monkeypatch, capsys
-):
-    """First refused, or run as it is; then with the choices of its own trials."""
-    path = tmp_path / "tuned.csv"
-    path.write_text(tuned.PATH.read_text())
-    monkeypatch.setattr(tuned, "PATH", path)
-    tuned._committed.cache_clear()
-    few = GRIDS["few"].but(arms=("in-batch",), tuning=Tuning(), contrasts=())
-    few = few.but(reference="in-batch", arm_sweeps={})
-    monkeypatch.setitem(GRIDS, "few", few)
-    out = tmp_path / "out"
-    words = ["--dataset", shop, "--columns", "user=uid", "--jobs", "1"]
-    words += ["--seeds", "1", "--out", str(out)]
-    assert main(["run", "few", *words]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "on corner-shop, split random: run tuning on it" in line
-    monkeypatch.setitem(GRIDS, "few", few.but(tuning=Tuning(optional=True)))
-    assert main(["run", "few", *words]) == 0
-    nothing = "Nothing was tuned on corner-shop, split random"
-    assert nothing in capsys.readouterr().err
-    page = out / "tables" / "corner-shop" / "few-random.md"
-    assert nothing in page.read_text()
-
-    trials = GRIDS["tuning"].but(arms=("in-batch",), reference="in-batch")
-    swept = {"temperature": (0.3, 0.4), "learning_rate": (0.001,)}
-    monkeypatch.setitem(GRIDS, "tuning", trials.but(swept=swept))
-    assert main(["run", "tuning", *words]) == 0
-    assert tuned.main([str(out), "corner-shop", "random"]) == 0
-    tuned._committed.cache_clear()
-    # the records are still of runs that weren't tuned
-    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
-    assert nothing in page.read_text()
-    assert "trials" not in page.read_text()
-    assert main(["run", "few", *words]) == 0
-    rows = load_records(out / "records" / "corner-shop" / "few-random.npz")
-    assert rows[0].settings["temperature"] in (0.3, 0.4)
-    assert nothing not in page.read_text()
-    assert (
-        "Each trained arm has the temperature and learning rate that were best on "
-        "validation, in NDCG@20, of 2 trials. Learning rates: 0.001 (`in-batch`)."
-    ) in page.read_text()
-    # the records state what was chosen, whatever became of the choices
-    path.write_text(path.read_text().replace("corner-shop", "another-shop"))
-    tuned._committed.cache_clear()
-    monkeypatch.setitem(GRIDS, "few", few)
-    assert main(["report", "few", "--dataset", shop, "--out", str(out)]) == 0
-    assert "of 2 trials" in page.read_text()
-    tuned._committed.cache_clear()
 
 
 def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
@@ -178,43 +108,25 @@ def test_data_says_what_was_read_and_writes_a_split(shop, tmp_path, capsys):
         assert next(csv.reader(file)) == ["user", "item", "part"]
 
 
-def test_options_that_written_files_do_not_hold_are_named(tmp_path, capsys):
-    rows = [f"u{u},i{i},{3 + i % 3},{i}" for u in range(30) for i in range(30)]
-    write(tmp_path / "shop.csv", "\n".join(["user,item,rating,timestamp", *rows, ""]))
-    words = ["data", str(tmp_path / "shop.csv"), "--threshold", "3"]
-    options = ["--judged-from", "5", "--left-out", "train"]
-    assert main([*words, *options, "--write", "recpack", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().err
-    assert "judged_from is 5.0: the files hold all positives of a part" in said
-    assert "left_out is train: the files hold all positives" in said
-    assert main([*words, "--write", "recpack", str(tmp_path / "out")]) == 0
-    assert "the files hold" not in capsys.readouterr().err
-
-
-def test_data_says_what_the_columns_of_tables_were_taken_for(tmp_path, capsys):
-    write(tmp_path / "interactions.csv", csv_text())
-    items = [f'"{row[1]}","1,{n}",{n}' for n, row in enumerate(ROWS[1:4])]
-    write(tmp_path / "items.csv", "\n".join(["item,price,stock", *items]) + "\n")
-    assert main(["data", str(tmp_path)]) == 0
-    assert "items: price (category), stock (number)" in capsys.readouterr().out
-
-
 REFUSED = {
     "no such file": ("nowhere.csv", (), "nowhere.csv: No such file or directory"),
     "no such columns": (None, (), "expected a column user, found uid, item"),
     "a split by time": (None, ("--split", "last"), "split last goes by time"),
     "no part column": (None, ("--split", "given"), "the data has no column part"),
     "a rule of another split": (None, ("--split-rule", "recbol"), "nearest: recbole"),
+    "no ratings": (
+        None,
+        ("--judged-from", "4"),
+        "judged_from is 4: corner-shop has no",
+    ),
     "a core above all": (None, ("--core", "999"), "core 999 leaves no positive"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("command", [("run", "few"), ("train",), ("data",)], ids=str)
-def test_bad_input_is_one_line_and_writes_nothing(
-    case, command, shop, tmp_path, capsys
-):
+def test_bad_input_is_one_line_and_writes_nothing(case, shop, tmp_path, capsys):
     path, more, line = REFUSED[case]
+    command = (("run", "few"), ("train",), ("data",))[len(case) % 3]
     named = () if case == "no such columns" else ("--columns", "user=uid")
     out = tmp_path / "out"
     dataset = [path or shop] if command == ("data",) else ["--dataset", path or shop]
@@ -231,6 +143,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_gz_that_unpacks_to_too_much_ends_the_command(tmp_path):
     """In a process of its own: pyarrow's threads would keep it from ending."""
     rows = b"user,item\n" + b"a,b\n" * (UNPACKED // 4 + 1)
@@ -241,55 +154,6 @@ def test_a_gz_that_unpacks_to_too_much_ends_the_command(tmp_path):
     assert done.returncode == 2
     assert "unpack to more than" in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_no_rating_judges_where_there_are_none(shop, tmp_path, capsys):
-    words = ["train", "--dataset", shop, "--columns", "user=uid", "--judged-from", "4"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line == "error: judged_from is 4: corner-shop has no ratings"
-    assert not (tmp_path / "out").exists()
-
-
-def test_report_names_all_that_the_runs_were_made_with(call, tmp_path):
-    words = ("--threshold", "3", "--split", "last", "--seeds", "1", "--out", tmp_path)
-    assert call("run", "few", "--arms", "tiny", *words).status == 0
-    for path in (tmp_path / "records").rglob("*.npz"):
-        path.unlink()
-    called = call("report", "few", "--out", tmp_path)
-    assert called.status == 2
-    assert "--threshold 3.0 --split last" in called.err
-
-
-def test_what_is_not_there_is_named_with_the_data(shop, tmp_path, capsys):
-    base = Config(dataset=shop, columns=("user=uid",), split="random", core=2)
-    words = "--columns user=uid --core 2 --split random --arms tiny --seeds 1"
-    with pytest.raises(
-        InputError, match=f"run few .*{words} --out .* --quick makes it"
-    ):
-        load_run(tmp_path / "out", "few", "tiny", base=base, quick=True)
-    out = ["--out", str(tmp_path / "out")]
-    run = ["run", "few", "--dataset", shop, "--columns", "user=uid"]
-    assert main([*run, "--arms", "popularity", "--jobs", "1", *out]) == 0
-
-    def reported(grid, dataset):
-        assert main(["report", grid, "--dataset", dataset, *out]) == 2
-        return capsys.readouterr().err.splitlines()[-1]
-
-    line = reported("warm", "corner-shop")
-    assert line.endswith("warm.npz: of corner-shop there are records of few-random")
-    line = reported("few", "ml-100k")
-    assert line.endswith("few.npz: there are records of the data sets corner-shop")
-    out += ["--split", "ratio"]  # which none of the runs has
-    line = reported("few", "corner-shop")
-    assert line.endswith("few.npz: of corner-shop there are records of few-random")
-    out[-1:] = ["random"]
-    (records,) = (tmp_path / "out" / "records").glob("*/*.npz")
-    records.unlink()
-    records.parent.rmdir()  # as after an interruption
-    for _ in range(2):
-        assert reported("few", "corner-shop").endswith("gathers them")
-        del out[2:]  # then of any split
 
 
 def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):
@@ -305,31 +169,3 @@ def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):
     assert refused("history", rows).startswith("error: arm encoder-none: the user tow")
     few = [row for row in rows if len(row[1]) == 2]  # ten items: no arm's fault
     assert refused("few", few).startswith("error: k = 20 is above the number of items")
-
-
-def test_the_home_folder_after_an_equals_sign(shop, tmp_path, monkeypatch):
-    """Shells leave ~ there as it is."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    run = ["run", "few", f"--dataset={shop}", "--columns", "user=uid"]
-    assert main([*run, "--arms", "popularity", "--jobs", "1", "--out=~/out"]) == 0
-    assert (tmp_path / "home" / "out" / "records" / "corner-shop").is_dir()
-    assert not (tmp_path / "~").exists()
-
-
-def test_a_saved_model_and_its_vectors_say_the_same_of_the_run(shop, tmp_path):
-    words = ["train", "--dataset", shop, "--columns", "user=uid", "--arm", "tiny"]
-    words += ["--save", str(tmp_path / "m"), "--export", str(tmp_path / "v")]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    saved = read_json(tmp_path / "m" / "model.json")["about"]
-    exported = read_json(tmp_path / "v" / "meta.json")
-    assert saved["dataset"] == "corner-shop"
-    assert saved["results_version"] == exported["results_version"]
-
-
-def test_a_rating_that_no_held_out_row_reaches(tmp_path, capsys):
-    rows = [(f"u{n % 9}", f"i{n}", n, 4) for n in range(90)]
-    path = write(tmp_path / "r.csv", csv_text(rows, "user,item,timestamp,rating"))
-    assert main(["train", "--dataset", str(path), "--judged-from", "5", "--show"]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line == "error: judged_from is 5: no held-out positive has such a rating"

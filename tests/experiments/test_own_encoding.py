@@ -115,26 +115,3 @@ def test_an_id_that_training_refuses_is_refused_by_the_same_line(
     assert main(["encode", *words]) == 2
     assert capsys.readouterr().err == f"error: {raised.value}\n"
     assert not out.exists()
-
-
-def test_columns_that_are_not_used_are_named(people, tmp_path, capsys):
-    """As for a data set: a rating below the threshold is a click here."""
-    folder, model = people
-    model.encode(folder / "interactions.csv")
-    assert "not used" not in capsys.readouterr().err
-    rated = csv_text([[*row, "1", "x"] for row in ROWS], f"{HEADER},rating,")
-    model.encode(write(tmp_path / "rated.csv", rated))
-    said = capsys.readouterr().err
-    assert "columns not used: rating, one without a name; every row counts" in said
-
-
-def test_names_of_a_list_that_training_never_saw_are_counted(people):
-    """Such as those of a list whose separator is another than the table's."""
-    _, model = people
-    rows = {"new": {"likes": "a b0"}, "other": {"likes": "a|b1|"}}
-    found = model.encode({"new": ["i1"], "other": ["i1"]}, rows)
-    assert "1 names of likes that training never saw, such as 'a b0'" in str(
-        found.notes
-    )
-    known = model.encode({"other": ["i1"]}, {"other": rows["other"]})
-    assert "never saw" not in str(known.notes)

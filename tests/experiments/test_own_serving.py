@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from experiments.__main__ import main
-from research.calibration import PLACES
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
 from research.types import InputError
@@ -131,9 +130,6 @@ def test_items_with_too_few_clicks_are_in_no_list_and_no_export(shop, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-RECALL = r"on validation ([\d.]+), as it is ([\d.]+)"  # with the prior, without
-
-
 def calibration_in(text):
     """Scale, share and the flags that the line of a calibration names, as numbers."""
     lines = text.splitlines()
@@ -162,41 +158,7 @@ def test_a_run_that_validation_judges_says_how_to_serve(shop, tmp_path, capsys):
     assert "calibrated" not in capsys.readouterr().out
 
 
-def test_a_calibration_says_what_recall_on_validation_it_brings(shop, tmp_path, capsys):
-    """It is what the run has when it is served so."""
-    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
-    words += ["train", "--dataset", shop, "--columns", "user=uid"]
-    assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "among the first" not in said  # there are fewer items
-    there, as_served = re.search(RECALL, said).groups()
-    prior = calibration_in(said)["--prior"]
-    assert as_served != there
-    assert f"recall@20 {as_served}" in said
-    assert main([*words, "--prior", f"{prior}"]) == 0
-    again = re.search(RECALL, capsys.readouterr().out)
-    assert again[1] == there
-    assert float(again[2]) == pytest.approx(float(there), abs=0.01)  # of 3 digits
-
-
-def test_a_calibration_is_of_the_items_that_lists_hold(tmp_path, capsys):
-    dataset = write_tastes(tmp_path / "tastes")
-    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
-    words += ["train", "--dataset", str(dataset), "--validation-share", "0.1"]
-    words += ["--learning-rate", "0.02", "--epochs", "4", "--batch", "32"]
-    assert main(words) == 0
-    of_all = capsys.readouterr().out
-    assert main([*words, "--min-clicks", "10"]) == 0
-    said = capsys.readouterr().out
-    assert calibration_in(said) != calibration_in(of_all)
-    there, as_served = re.search(RECALL, said).groups()
-    assert f"recall@20 {as_served}" in said
-    prior = calibration_in(said)["--prior"]
-    assert main([*words, "--min-clicks", "10", "--prior", f"{prior}"]) == 0
-    recall = re.search(r"^recall@20 ([\d.]+)", capsys.readouterr().out, re.M)[1]
-    assert float(recall) == pytest.approx(float(there), abs=0.01)  # of 3 digits
-
-
+@pytest.mark.slow
 def test_a_calibration_below_0_says_what_to_leave_out(tmp_path, capsys):
     """Validation clicks are drawn evenly, some from items that have no other click."""
     table = write_tastes(tmp_path / "tastes", even=True) / "interactions.csv"
@@ -228,22 +190,6 @@ def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatc
     said = capsys.readouterr().out
     assert "not calibrated: the scores rank clicked items lower" in said
     assert "files in" in said
-
-
-def test_pairs_are_weighted_by_the_inverse_of_impressions(shop, tmp_path):
-    folder = with_impressions(
-        tmp_path / "shown", shop, lambda item: int(item[:-1]) ** 4
-    )
-    out = tmp_path / "out"
-    words = ["train", "--dataset", str(folder), "--out", str(out), "--arm"]
-    assert main([*words, "tiny"]) == 0
-    assert main([*words, "tiny", "--ips", "0.5"]) == 0
-    runs = {
-        read_json(run / "config.json")["ips"]: read_json(run / "metrics.json")
-        for run in (out / "runs" / "shown" / "train").glob("*")
-    }
-    assert set(runs) == {0.0, 0.5}
-    assert runs[0.0]["train_count"] != runs[0.5]["train_count"]
 
 
 def test_exposure_is_refused_without_impressions_and_beside_the_rule(
@@ -284,48 +230,3 @@ def test_the_rule_is_refused_without_an_exposure_of_every_item(shop, tmp_path, c
     assert main([*words, "--dataset", shop, "--columns", "user=uid"]) == 2
     assert "needs a column impressions" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_large_catalogue_is_also_calibrated_among_the_first_places(tmp_path, capsys):
-    draw, items = np.random.default_rng(0), np.arange(PLACES + 40)
-    rows = []
-    for user in range(120):  # who like one of two halves, and what is popular
-        taste = (1.0 + 5.0 * (items % 2 == user % 2)) / (10.0 + items)
-        liked = draw.choice(items, 20, replace=False, p=taste / taste.sum())
-        rows += [f"u{user},i{item}" for item in liked]
-    rows += [f"all,i{item}" for item in items]
-    table = tmp_path / "wide.csv"
-    table.write_text("\n".join(["user,item", *rows]))
-    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
-    words += ["train", "--dataset", str(table), "--learning-rate", "0.03"]
-    assert main(words) == 0
-    said = capsys.readouterr().out.splitlines()
-    lines = [line for line in said if line.startswith("calibrated")]
-    assert len(lines) == 2, said[-4:]
-    assert f"among the first {PLACES} places" in lines[1]
-    pattern = r"--prior (-?[\d.e-]*\d) \(recall@20 on validation ([\d.]+)"
-    (prior, there), (other, _) = (
-        re.search(pattern, line).groups() for line in lines[::-1]
-    )
-    assert prior != other
-    assert main([*words, "--prior", prior]) == 0
-    assert f"as it is {there}" in capsys.readouterr().out
-
-
-def test_items_without_a_click_that_a_negative_prior_raises_are_said(tmp_path, capsys):
-    """They are in the test part alone, so that nothing was learned of them."""
-    rows = [f"u{u},i{(2 * u + k) % 110},train" for u in range(60) for k in range(8)]
-    rows += [f"u{u},new{u % 15},test" for u in range(60)]
-    table = tmp_path / "shop.csv"
-    table.write_text("\n".join(["user,item,part", *rows, ""]))
-    words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--dataset"]
-    words += [str(table), "--split", "given"]
-    warning = "warning: items without a training click have"
-    assert main(words) == 0
-    assert warning not in capsys.readouterr().out
-    assert main([*words, "--prior", "-5"]) == 0
-    said = capsys.readouterr().out
-    (share,) = re.findall(f"{warning} (\\d+) % of the first 20 places", said)
-    (slots,) = re.findall(r"cold_slots_0@20 ([\d.]+)", said)
-    assert int(share) == pytest.approx(100 * float(slots), abs=0.51)
-    assert int(share) > 50  # by chance 15 of 117 that a user has not clicked

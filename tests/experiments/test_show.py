@@ -109,9 +109,3 @@ def test_time_comes_from_finished_runs_of_the_shape(call, tmp_path):
     assert shown.startswith(f"about {expected}, from 1 finished run of this shape")
     other = value_of(lines_of(call(*words, "tiny", "--dim", "4", "--show")), "time")
     assert "no finished run of this shape" in other
-
-
-def test_a_study_has_nothing_to_show(call):
-    called = call("run", "magnifier", "--show")
-    assert called.status == 2
-    assert "has no use for --show" in called.err

@@ -1,5 +1,6 @@
 """The table of a grid: its columns, its holes, what it leaves out, and the check."""
 
+import functools
 import io
 from pathlib import Path
 
@@ -12,26 +13,29 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.collect import report
-from experiments.commands import grids as commands
+from experiments.collect import BRIEF, brief
+from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.output.seals import read_metrics, write_metrics
 from experiments.studies import STUDIES
 from research.config import Config
-from research.files import read_arrays, read_json, write_arrays
-from research.report.pages import QUICK_MARK, read_table
+from research.evaluate.metrics import METRICS, Metric, PageColumn
+from research.files import read_json
+from research.registry import deferred
+from research.report.pages import QUICK_MARK, read_table, write_report
 from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
     RECORDS_VERSION,
+    RunResult,
+    load_records,
     read_header,
     save_records,
 )
-from tests.experiments.made import SMALL, contents, runs_of, write_made_100k
+from tests.experiments.made import SMALL, contents, runs_of
 from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
-METRICS = {
+SHOWN = {
     "recall", "ndcg", "hit", "mrr", "recall_head", "recall_torso", "recall_tail",
     "recall_item", "coverage", "gini", "ild", "novelty", "train_count",
 }  # fmt: skip
@@ -50,14 +54,13 @@ def tables(call, tmp_path):
     return tables
 
 
-def test_columns_without_a_swept_field(tables, tmp_path):
-    called, frame = tables("few", "--seeds", "2")
-    assert called.status == 0
+def test_columns_of_a_table(made_few):
+    frame = read_table(made_few / "tables" / "ml-100k" / "few.csv")
     assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
     stated = frame.groupby("arm").temperature.first()
     assert stated.isna().tolist() == [name == "popularity" for name in stated.index]
     assert set(stated.dropna()) == {Config().temperature}
-    assert set(frame["metric"]) >= METRICS
+    assert set(frame["metric"]) >= SHOWN
     assert set(frame["k"]) == {10, 20, 50, 100}
     assert list(dict.fromkeys(frame["arm"])) == [
         "popularity", "tiny", "tiny+prior", "tiny+logq",
@@ -71,20 +74,13 @@ def test_columns_without_a_swept_field(tables, tmp_path):
     for row in others.itertuples():
         assert row.delta == pytest.approx(means[row.arm] - means["tiny"], abs=1e-5)
         assert row.delta_low <= row.delta <= row.delta_high
-    assert (tmp_path / "tables" / "ml-100k" / "few.md").is_file()
 
 
-def test_columns_with_a_swept_field(tables):
-    _, frame = tables("warm", "--seeds", "1")
-    assert list(frame.columns) == [*BEFORE, "temperature", *AFTER]
-    assert set(frame["arm"]) == {"popularity", "tiny"}  # never a swept value
-    tiny = frame[(frame.arm == "tiny") & (frame.metric == "recall") & (frame.k == 20)]
-    assert list(tiny["temperature"]) == [0.05, 0.1, 1.0]
-
-
-def test_the_means_are_those_of_the_runs(tables, tmp_path):
-    _, frame = tables("few", "--seeds", "2", "--arms", "tiny")
-    numbers = [read_json(f / "metrics.json") for f in runs_of(tmp_path, "few")]
+def test_the_means_are_those_of_the_runs(made_few):
+    frame = read_table(made_few / "tables" / "ml-100k" / "few.csv")
+    frame = frame[frame.arm == "tiny+logq"]
+    folders = [f for f in runs_of(made_few, "few") if "logq" in f.name]
+    numbers = [read_json(folder / "metrics.json") for folder in folders]
     for metric in ("recall", "ndcg", "coverage", "recall_item"):
         for k in (10, 20, 50, 100):
             values = [n[metric][str(k)] for n in numbers if str(k) in n[metric]]
@@ -95,41 +91,6 @@ def test_the_means_are_those_of_the_runs(tables, tmp_path):
                 assert row["mean"].item() == pytest.approx(
                     sum(values) / len(values), rel=1e-3
                 )
-
-
-def test_a_run_of_the_former_depth_is_used_and_said(call, tmp_path):
-    """On 230 items lists of 200 are recorded; a run of before has them to 100."""
-    data = write_made_100k(tmp_path / "wide", items=230)
-    words = ["run", "few", "--seeds", "1", "--arms", "popularity", "tiny"]
-    words += ["--data-dir", data, "--out", tmp_path]
-    assert call(*words).status == 0
-    path = tmp_path / "tables" / "ml-100k" / "few.csv"
-    assert set(read_table(path).k) == {10, 20, 50, 100, 200}
-    (folder,) = (f for f in runs_of(tmp_path, "few") if "popularity" in f.name)
-    record = read_arrays(folder / "per_user.npz")
-    del record["item"], record["depth"]
-    for name in ("ks", "exposure", "distinct"):
-        record[name] = record[name][:-1]
-    rank = np.minimum(record["rank"], 100).astype(np.uint8)
-    write_arrays(folder / "per_user.npz", record | {"rank": rank})
-    seal = read_json(folder / "metrics.json")["seal"]
-    write_metrics(folder, read_metrics(folder), seal["code"])
-    called = call(*words)
-    assert "nothing to train" in called.out
-    assert called.err == (
-        "few: Cut-off 200 left out: 1 of 2 runs are recorded without it, such as"
-        " `popularity`, seed 0.\n"
-    )
-    assert set(read_table(path).k) == {10, 20, 50, 100}
-
-
-def test_a_split_is_part_of_the_name(call, tmp_path):
-    words = ("--arms", "popularity", "--split", "last", "--out", tmp_path)
-    assert call("run", "few", *words).status == 0
-    names = contents(tmp_path / "tables")
-    assert set(names) == {"ml-100k/few-last.csv", "ml-100k/few-last.md"}
-    assert "split last" in names["ml-100k/few-last.md"].decode()
-    assert call("report", "few", *words[2:]).status == 0
 
 
 def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
@@ -185,16 +146,6 @@ def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
     again, _ = tables("holed", "--seeds", "1")
     assert again.status == 1
     assert "holed: 2 runs, 1 finished already, 1 to do" in again.out
-
-
-def test_train_fails_with_the_step(call, tmp_path):
-    words = ("train", "--arm", "tiny", "--output", "dot", "--learning-rate", "1e38")
-    called = call(*words, "--out", tmp_path)
-    assert called.status == 1
-    assert "failed: loss not finite at step " in called.out
-    assert called.err == ""
-    (folder,) = runs_of(tmp_path, "train")
-    assert list(contents(folder)) == ["failed.json"]
 
 
 def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
@@ -302,16 +253,6 @@ def test_check_fails_on_a_picture_with_another_title(results, call):
     assert called.out.count("same") == 5
 
 
-def test_check_fails_on_a_table_that_isnt_there(results, call):
-    path = results / "tables" / "ml-100k" / "ssb.md"
-    whole = path.read_bytes()
-    try:
-        path.unlink()
-        assert call("check", "--results", results).status == 1
-    finally:
-        path.write_bytes(whole)
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_the_committed_results_pass_the_check(call):
@@ -364,33 +305,83 @@ def test_report_derives_the_same_files_anew(results, call):
     assert after == before
 
 
-def test_a_run_is_shown_beside_the_committed_values(
-    results, call, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(commands, "RESULTS", results)
-    path = results / "tables" / "ml-100k" / "few.csv"
-    frame = pd.read_csv(results / "tables" / "ml-100k" / "ssb.csv")
-    frame.to_csv(path, index=False)
-    try:
-        words = ("run", "few", "--arms", "popularity", "tiny", "--seeds", "1")
-        called = call(*words, "--out", tmp_path)
-    finally:
-        path.unlink()
-    assert "here and as committed" in called.out
-    rows = [line for line in called.out.splitlines() if "popularity" in line]
-    assert "yes" in rows[-1]  # the same data: the same value
+def shown_ends(run):
+    """A column: how far the indices of a list's first and second item are apart."""
+    return np.abs(np.diff(run.shown[:, :2], axis=1))[:, 0].astype(np.float64)
 
 
-def test_what_a_grid_must_not_be_taken_for_stands_under_its_table(tmp_path):
-    arms = GRIDS["search"].arms
-    grid = GRIDS["search"].but(arms=(*arms, "in-batch"), reference="in-batch")
-    assert "made from the target" in grid.note
-    header = {"results_version": RECORDS_VERSION, "dataset": "ml-100k", "quick": False}
-    header |= {"split": "last", "data_digest": "0" * 64}
-    records = tmp_path / "made.npz"
-    save_records(records, made_rows(seeds=1), header)
-    for name in ("few", "other"):
-        note = {"few": "", "other": grid.note}[name]
-        report(grid.but(name=name, note=note), records, tmp_path)
-        text = (tmp_path / "tables" / "ml-100k" / f"{name}-last.md").read_text()
-        assert (f"\n{grid.note}\n" in text) is bool(note)
+ENDS = Metric(
+    label="distance of the first two",
+    help="distance of the first two items' indices",
+    unit="indices",
+    page=PageColumn("ends", ".2f"),
+    cutoffs=(20,),
+    column="ends",
+    measure=shown_ends,
+)
+
+
+def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch):
+    figure = deferred("research.report.figures:arms_figure")
+    grid = Grid(
+        name="own",
+        question="Is it shown?",
+        arms=("popularity", "tiny"),
+        reference="tiny",
+        seeds=1,
+        minutes="0",
+        swept={},
+        figures={"ends": functools.partial(figure, across="ends")},
+    )
+    monkeypatch.setitem(GRIDS, grid.name, grid)
+    with METRICS.added("ends", ENDS):
+        assert call("run", "own", "--out", tmp_path).status == 0
+    runs = [read_json(folder / "metrics.json") for folder in runs_of(tmp_path, "own")]
+    frame = read_table(tmp_path / "tables" / "ml-100k" / "own.csv")
+    means = frame[frame.metric == "ends"]["mean"].tolist()
+    # the record holds the column in half precision
+    assert sorted(run["ends"]["20"] for run in runs) == pytest.approx(
+        sorted(means), rel=1e-3
+    )
+    text = (tmp_path / "tables" / "ml-100k" / "own.md").read_text()
+    assert " | ends |" in text
+    assert all(f" | {mean:.2f} |" in text for mean in means)
+    points = pd.read_csv(tmp_path / "figures" / "ml-100k" / "own-ends.csv")
+    assert points.ends.tolist() == means
+    svg = tmp_path / "figures" / "ml-100k" / "own-ends.png"
+    assert svg.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("places", [20, 100])
+def test_a_brief_record_keeps_the_metrics_that_choose(places, tmp_path):
+    runs = [run._replace(history={"loss": [2.0, 1.0]}) for run in made_rows()]
+    short = [brief(run, places) for run in runs]
+    assert all(run.history is None for run in short)
+    assert all(set(run.record.columns) <= set(BRIEF) for run in short)
+    whole, less = (
+        save_records(tmp_path / f"{name}.npz", rows)
+        for name, rows in (("whole", runs), ("less", short))
+    )
+    assert less.stat().st_size < whole.stat().st_size
+    tables = [
+        write_report(load_records(path), "in-batch", path.with_suffix(""), "Which?", [])
+        for path in (whole, less)
+    ]
+    of_both = ["coverage", "gini", "ndcg", "recall", "recall_item"]
+    kept = [t[t.metric.isin(of_both) & t.k.isin([20, places])] for t in tables]
+    assert sorted(kept[1].metric.unique()) == of_both
+    pd.testing.assert_frame_equal(*(t.reset_index(drop=True) for t in kept))
+    assert "ild" in set(tables[0].metric)
+    assert "ild" not in set(tables[1].metric)
+    assert set(tables[1].k.dropna()) == {20, places}
+
+
+def test_a_failed_run_stays_as_it_is():
+    failed = RunResult("in-batch", {}, 0, reason="loss not finite at step 4")
+    assert brief(failed, 20) == failed
+
+
+def test_only_grids_that_choose_keep_no_more_than_a_list_of_20():
+    assert {name for name, grid in GRIDS.items() if 0 < grid.keep_places <= 20} == {
+        *("tuning", "tuning-variants", "tuning-prior"),
+    }

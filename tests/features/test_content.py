@@ -96,17 +96,6 @@ def test_ids_that_are_missing_or_twice_are_refused(tmp_path):
         stamped(str(tmp_path / "nowhere.npy"))
 
 
-def test_a_run_knows_its_file_by_what_it_holds(tmp_path):
-    path = tmp_path / "vectors.npy"
-    np.save(path, VECTORS)
-    first = stamped(str(path))
-    assert stamped(first) == first
-    np.save(path, VECTORS + 1)
-    assert stamped(str(path)) != first
-    with pytest.raises(InputError, match="has changed"):
-        load_array(first, ITEMS)
-
-
 def test_the_array_is_a_feature_like_another(tmp_path):
     path = tmp_path / "vectors.npy"
     np.save(path, VECTORS[BY_ID])

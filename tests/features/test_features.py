@@ -64,22 +64,6 @@ def test_codes_are_within_their_tables_and_use_each_row():
         assert len(side.dense) == n
 
 
-def test_tables_have_the_names_that_decide_their_initial_values():
-    events = catalogue(made_ratings())
-    users, items = static("user", events, *USER), static("item", events, *ITEM)
-    assert set(users.codes) == {"user", "gender", "age", "occupation", "zip"}
-    assert set(items.codes) == {"item", "decade"}
-
-
-def test_equal_values_share_a_code_and_others_do_not():
-    events = catalogue(made_ratings())
-    codes = static("user", events, *USER).codes
-    for name in ("gender", "occupation"):
-        column = events.users.columns[name].values
-        same = column[:, None] == column[None, :]
-        np.testing.assert_array_equal(codes[name][:, None] == codes[name][None], same)
-
-
 def test_ages_fall_into_the_buckets_of_movielens_1m():
     ages = np.array([1, 17, 18, 24, 25, 34, 35, 44, 45, 49, 50, 55, 56, 99, np.nan])
     expected = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7]
@@ -117,19 +101,6 @@ def test_decades_and_the_unknown_year():
     assert code[0] == code[1]
     assert code[4] == code[5]
     assert len(set(code)) == 4
-
-
-def test_genres_are_given_as_they_are_or_not_at_all():
-    events = catalogue(made_ratings())
-    genres = events.items.columns["genres"].values
-    np.testing.assert_array_equal(static("item", events, *ITEM).dense, genres)
-    assert static("item", events, "id").dense.shape == (events.n_items, 0)
-
-
-def test_only_what_is_named_is_used():
-    events = catalogue(made_ratings())
-    assert set(static("user", events, "age").codes) == {"age"}
-    assert set(static("item", events, "year").codes) == {"decade"}
 
 
 def names(events: Events, config: Config = REFERENCE) -> tuple[tuple[str, ...], ...]:

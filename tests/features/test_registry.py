@@ -1,6 +1,5 @@
 """Features from outside: an entry of a test's own, and columns that no entry names."""
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,9 @@ from research.features import (
     Feature,
     Request,
     choose_features,
-    registered_features,
     static_features,
 )
 from research.prepare import prepare
-from research.registry import Deferred
 from research.train.loop import train
 from research.types import (
     CATEGORIES,
@@ -105,36 +102,6 @@ def test_what_is_known_before_an_event_may_come_from_outside():
         assert np.isfinite(train(config, timed_fold()).user_vectors).all()
 
 
-def test_a_window_of_ones_own_puts_batches_in_the_order_of_time():
-    def nothing(request: Request) -> np.ndarray:
-        return np.zeros((2, request.events.n_items, 3), np.float32)
-
-    toy = Feature("nothing", (ITEM,), nothing, PER_WINDOW, rated=True)
-    config = Config(item_features=("id", "toy"), window_days=1.0, **SMALL)
-    assert not any(f.rated for _, f in registered_features(config))
-    with FEATURES.added("toy", toy):
-        assert any(f.rated for _, f in registered_features(config))
-        resolved = prepare(config, timed_fold()).config
-        assert resolved.batch_order == "time"
-        assert prepare(config, timed_fold()).world[0].timed.recent.shape[2] == 3
-        with pytest.raises(InputError, match="'toy' is not in this data set"):
-            prepare(config, made_fold())
-
-
-def test_a_check_and_a_condition_of_ones_own_are_asked():
-    def refuse(request: Request) -> None:
-        raise InputError(f"{request.side} feature '{request.name}' is sold out")
-
-    config = Config(item_features=("id", "toy"))
-    large = Feature("", (ITEM,), square, available=lambda e, c: e.n_items > 10**6)
-    for toy, reason in (
-        (Feature("", (ITEM,), square, check=refuse), "item feature 'toy' is sold out"),
-        (large, "item feature 'toy' is not in this data set"),
-    ):
-        with FEATURES.added("toy", toy), pytest.raises(InputError, match=reason):
-            prepare(config, made_fold())
-
-
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -166,16 +133,6 @@ def test_one_feature_tells_the_age_of_a_click():
     config, reason = Config(user_features=("history-age", "again")), "name one of them"
     with FEATURES.added("again", again), pytest.raises(InputError, match=reason):
         prepare(config, made_fold())
-
-
-@pytest.mark.parametrize("name", [*FEATURES, *COLUMN_FEATURES])
-def test_every_function_that_is_loaded_late_is_there(name):
-    feature = {**FEATURES, **COLUMN_FEATURES}[name]
-    assert feature.help
-    for function in (feature.make, feature.check):
-        if isinstance(function, Deferred):
-            assert callable(function.load())
-    assert isinstance(feature.make, Deferred)
 
 
 COLUMNS = {
@@ -212,43 +169,12 @@ def test_columns_without_an_entry_go_by_their_kind(side):
     assert made.dense.shape == (4, 5)
 
 
-def test_a_text_of_users_is_a_feature_on_demand():
-    words = Column(TEXT, np.array([f"word{n % 7} thing{n % 5}" for n in range(60)]))
-    events = events_with(USER, {"about": words})
-    assert list(choose_features(USER, events, Config())) == []
-    config = Config(user_features=("about",))
-    features = choose_features(USER, events, config)
-    assert static_features(USER, features, events, config).dense.shape == (60, 32)
-
-
 def test_an_entry_needs_a_column_of_its_kind_and_side():
     words = Column(CATEGORY, np.array(["young", "old", "old"]))
     for side, column in ((USER, words), (ITEM, Column(NUMBER, np.arange(3)))):
         events = events_with(side, {"age": column})
         features = choose_features(side, events, Config())
         assert features["age"] is COLUMN_FEATURES[column.kind]
-
-
-def test_a_run_goes_by_columns_of_any_name():
-    ratings = made_ratings()
-    draw = np.random.default_rng(0)
-    users, items = len(ratings.users.id), len(ratings.items.id)
-    plans = Column(CATEGORY, np.array(["free", "paid", ""])[draw.integers(0, 3, users)])
-    price = draw.normal(9, 2, items)
-    price[::11] = np.nan
-    shelf = Column(CATEGORY, draw.integers(0, 5, items))
-    ratings = ratings._replace(
-        users=Table(ratings.users.id, {"plan": plans}),
-        items=Table(ratings.items.id, {"shelf": shelf, "price": Column(NUMBER, price)}),
-    )
-    phase = fold(catalogue(ratings))
-    done = train(Config(**SMALL), phase)
-    assert done.config.user_features == ("plan",)
-    assert done.config.item_features == ("id", "shelf", "price")
-    assert set(prepare(done.config, phase).world[1]) == {
-        *("user plan", "item", "item shelf", "history"),
-    }
-    assert np.isfinite(done.item_vectors).all()
 
 
 @pytest.mark.parametrize(
@@ -267,25 +193,6 @@ def test_a_run_goes_by_columns_of_any_name():
 def test_a_column_is_of_its_kind(kind, values, names):
     with pytest.raises(ValueError, match=r"column of kind|names of categories"):
         Column(kind, values, names)
-
-
-def test_only_data_and_features_know_the_columns_of_movielens():
-    known = {"gender", "occupation", "zip", "genres", "genre_names", "year"}
-    known |= {"genre-profile", "dynamic"}  # "title", "age": words of other things too
-    root = Path(__file__).parents[2] / "research"
-    modules = [
-        path
-        for path in sorted(root.rglob("*.py"))
-        if path.relative_to(root).parts[0] not in ("data", "features")
-    ]
-    assert len(modules) > 50
-    found = []
-    for path in modules:
-        for node in ast.walk(ast.parse(path.read_text())):
-            name = getattr(node, "attr", getattr(node, "value", None))
-            if isinstance(name, str) and name in known:
-                found.append(f"{path.name}:{node.lineno} {name}")
-    assert not found
 
 
 def test_the_feature_of_the_docs_is_a_feature():

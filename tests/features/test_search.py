@@ -4,12 +4,9 @@ import dataclasses
 import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.commands.export import exported
 from research.config import Config
 from research.events import catalogue, fold
 from research.features.search import (
@@ -22,8 +19,6 @@ from research.features.search import (
 )
 from research.positives.tasks import retrieval_task
 from research.prepare import check_config, prepare
-from research.rng import root, stream
-from research.towers.inputs import WORDS, init_tables
 from research.train.loop import Trained, train
 from research.train.model import make_model, serve_task
 from research.train.world import World
@@ -87,17 +82,6 @@ def test_noise_replaces_its_share_and_at_one_says_nothing():
     for noise in (0.5, 1.0):
         share = from_target(config(search_noise=noise), phase).mean()
         assert share == pytest.approx(1 - noise + noise * by_chance, abs=0.03)
-
-
-def test_a_larger_noise_keeps_what_a_smaller_one_replaced():
-    phase = made_fold("last")
-    none, some, more = (
-        event_words(config(search_noise=noise), phase) for noise in (0.0, 0.4, 0.8)
-    )
-    replaced = some != none
-    assert 0.1 < replaced.mean() < 0.4
-    np.testing.assert_array_equal(more[replaced], some[replaced])
-    assert (more != none).mean() > replaced.mean()
 
 
 def test_words_belong_to_user_and_item_whatever_the_split_and_the_seed():
@@ -167,55 +151,6 @@ def test_a_search_moves_its_users_vector_and_no_other():
     np.testing.assert_array_equal(items, other[1])
 
 
-def test_training_moves_the_rows_of_words_that_are_there():
-    done, phase, _ = trained()
-    key = stream(stream(root(SEARCH.seed), "init"), "tables")
-    start = init_tables(key, {WORDS: VOCABULARY}, SEARCH.dim, SEARCH.table_scale)[WORDS]
-    moved = np.abs(done.params["tables"][WORDS] - start).max(axis=1)
-    used = np.isin(np.arange(VOCABULARY), search_words(SEARCH, phase.fitted))
-    used[0] = False  # what stands where no word is
-    assert (moved[used] > 1e-4).mean() > 0.95  # the rest only in the tail of the epoch
-    assert (moved[~used] < 1e-6).all()
-
-
-def test_exported_vectors_are_of_searches_and_their_products_the_models_scores():
-    done, phase, world = trained()
-    given = done.user_vectors, done.item_vectors, done.temperature
-    users, items = exported(done.config, phase, *given)
-    model, rows = make_model(done.config), np.array([0, 7])
-    user = jnp.asarray(phase.evaluated[rows], jnp.int32)
-    ends = world.offsets[user + 1]
-    told = world.timed.words.at[ends + user].set(held_words(done.config, phase)[rows])
-    searched = world._replace(timed=world.timed._replace(words=told))
-    u = jax.jit(model.serve_users)(done.params, searched, user, ends)
-    scores = users["vectors"][rows] @ items["vectors"].T
-    np.testing.assert_allclose(scores, u @ done.item_vectors.T, atol=1e-6)
-
-
-def test_a_search_that_says_something_finds_more_than_one_that_does_not():
-    """A title of the synthetic data names its film: at noise 0 half of the words do."""
-    found = {}
-    for noise in (0.0, 1.0):
-        changes = {"epochs": 40, "learning_rate": 0.02, "search_noise": noise}
-        phase = made_fold("last")
-        done = train(config(**changes), phase)
-        scores = done.user_vectors @ done.item_vectors.T
-        own = scores[np.arange(len(scores)), phase.held_item]
-        found[noise] = ((scores > own[:, None]).sum(axis=1) < 10).mean()
-    assert found[0.0] > found[1.0] + 0.3
-
-
-def test_other_encoders_have_neither_words_nor_their_table():
-    phase = made_fold("last")
-    given = prepare(config(encoder="mean", search=""), phase).config
-    world, sizes = prepare(given, phase).world
-    assert WORDS not in sizes
-    assert world.timed.words.shape[1] == 0
-    assert retrieval_task(given, phase).words is None
-    one = jnp.zeros(1, jnp.int32)
-    assert WORDS not in make_model(given).look_at(world, one, one).ids
-
-
 @pytest.fixture
 def file(tmp_path):
     """Writes a file of searches, gives its name."""
@@ -260,20 +195,6 @@ def test_a_file_gives_the_words_of_its_queries(file, capsys):
         word_rows(f"the {titles[i]}") for i in phase.held_item[phase.held_user >= 0]
     ]
     assert resolve_search(given, phase) == given.search
-
-
-def test_blanks_belong_to_ids_that_are_texts_and_not_to_numbers(file):
-    phase = made_fold("last")
-    users = phase.fitted.users
-    names = np.array([f" {one}" for one in users.id.tolist()])
-    fitted = phase.fitted._replace(users=users._replace(text=names))
-    rows = [
-        f"the film, {fitted.items.id[i]} ,{names[u]}"  # columns in another order
-        for u, i in zip(fitted.user.tolist(), fitted.item.tolist(), strict=True)
-    ]
-    given = config(search=file("\n".join(["query, item, user", *rows])))
-    found = event_words(given, phase._replace(fitted=fitted))
-    assert found[:, :2].tolist() == [word_rows("the film")] * len(rows)
 
 
 def test_a_file_that_has_changed_is_another_search(file):

@@ -12,7 +12,6 @@ from research.features import Request
 from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
 from research.prepare import prepare
 from research.towers.inputs import AGES, CLICK_AGE, HISTORY, UserLookup, user_input
-from research.train.loop import train
 from research.train.model import make_model
 from research.types import Events, Ratings
 from tests.world import made_ratings
@@ -45,19 +44,6 @@ def test_the_positives_among_the_ratings_are_the_events(split):
     has = np.diff(events.offsets) > 0
     assert has[rated.user].all()
     assert (rated.timestamp <= last[rated.user]).all()
-
-
-def test_all_ratings_before_the_last_fitted_positive_are_there():
-    ratings = made_ratings()
-    events = fitted("ratio", ratings)
-    user = 7
-    own = events.rated.user == user
-    raw = ratings.users.id == events.users.id[user]
-    mine = ratings.user == np.flatnonzero(raw)[0]
-    last = events.timestamp[events.offsets[user + 1] - 1]
-    known = np.isin(ratings.items.id[ratings.item], events.items.id)
-    before = (mine & known & (ratings.timestamp < last)).sum()
-    assert before <= own.sum() <= before + 3  # ties in time go either way
 
 
 def asked(events: Events) -> Request:
@@ -201,14 +187,3 @@ def test_a_batch_sees_items_as_before_its_earliest_window_and_serving_as_last():
     np.testing.assert_array_equal(batch.dense, world.timed.recent[4, :9])
     served = item_lookup(world.items, ids, world.timed)
     np.testing.assert_array_equal(served.dense, world.timed.recent[-1, :9])
-
-
-def test_a_run_with_all_that_depends_on_time():
-    phase = fold(catalogue(made_ratings(), with_rated=True))
-    config = prepare(CONFIG, phase).config
-    assert config.batch_order == "time"  # the feature dynamic asks for it
-    done = train(config, phase)
-    losses = [row["loss"] for row in done.history]
-    assert losses[-1] < losses[0]
-    assert np.isfinite(done.user_vectors).all()
-    assert np.isfinite(done.item_vectors).all()

@@ -1,6 +1,5 @@
 """One candidate set a row: scores, corrections and masks of all blocks together."""
 
-import dataclasses
 import itertools
 import math
 
@@ -9,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.logits.candidates import candidate_logits, masked_share, split_blocks
-from research.losses import LOSSES
+from research.logits.candidates import masked_share, split_blocks
 from research.negatives.source import Drawn
 from tests.mutants.oracles import (
     CANDIDATE,
@@ -24,10 +22,7 @@ from tests.mutants.oracles import (
 )
 from tests.negatives.small import (
     CLICKED,
-    LAWS,
-    batch_of,
     blocks_of,
-    hyper_of,
     logits_of,
     pool_of,
     ready,
@@ -56,18 +51,6 @@ def test_a_fixed_share_of_columns_from_each_source_is_close_to_it_but_not_it():
     found = np.abs(expected_gradient(draws, alike=False)).max()
     assert 1e-4 < found < 0.01
     assert found < np.abs(expected_gradient(draws, alike=False, logq=0.0)).max() / 4
-
-
-@pytest.mark.parametrize("n", [2, 4])
-def test_with_the_same_item_masked_it_is_not(n):
-    found = expected_gradient({"popularity": n}, mask_same_item=True)
-    assert np.abs(found).max() > 1e-3
-
-
-@pytest.mark.parametrize("n", [1, 2, 4])
-def test_nor_for_the_importance_form_at_small_n(n):
-    changes = {"correct_positive": False, "expected_count": True}
-    assert np.abs(expected_gradient({"popularity": n}, **changes)).max() > 1e-3
 
 
 def test_nor_without_a_correction_nor_with_half_of_one():
@@ -147,98 +130,6 @@ def test_a_row_shift_cancels_where_all_of_a_row_has_it():
         assert not np.allclose(
             losses(config_of("in-batch", **alone), (IN_BATCH,)), plain
         )
-
-
-@pytest.mark.parametrize("switch", ["correct_positive", "leave_own_out"])
-def test_without_strength_there_is_no_correction_whatever_the_switches(switch):
-    config = config_of("in-batch", "uniform:5", logq=0.0)
-    other = dataclasses.replace(config, **{switch: not getattr(config, switch)})
-    ids = (IN_BATCH, UNIFORM)
-    np.testing.assert_array_equal(losses(config, ids), losses(other, ids))
-
-
-def test_uniform_draws_are_corrected_by_a_constant():
-    ids = (UNIFORM,)
-    with_q = losses(config_of("uniform:5"), ids)
-    np.testing.assert_allclose(
-        with_q, losses(config_of("uniform:5", logq=0.0), ids), rtol=1e-5
-    )
-
-
-@pytest.mark.parametrize("mask", [True, False])
-def test_the_exact_softmax_needs_no_mask_and_no_correction(mask):
-    expected = losses(config_of("catalogue"), (np.arange(6),))
-    scores = QUERY @ VECTORS.T / 0.25
-    exact = -jax.nn.log_softmax(jnp.asarray(scores))[jnp.arange(4), IN_BATCH]
-    np.testing.assert_allclose(expected, exact, rtol=1e-5)
-    for strength in (0.0, 1.0):
-        config = config_of("catalogue", mask_same_item=mask, logq=strength)
-        np.testing.assert_allclose(losses(config, (np.arange(6),)), exact, rtol=1e-5)
-    # n q of the catalogue is 1, so the importance form is exact here too
-    config = config_of("catalogue", correct_positive=False, expected_count=True)
-    np.testing.assert_allclose(losses(config, (np.arange(6),)), exact, rtol=1e-5)
-
-
-def test_columns_stand_by_block_and_keep_their_source():
-    config = config_of("in-batch", "uniform-per-row:2", "uniform:5")
-    per_row = np.array([[0, 1], [2, 3], [4, 5], [1, 1]])
-    ids = (IN_BATCH, per_row, UNIFORM)
-    own, dense = logits_of(config, QUERY, VECTORS, CANDIDATE, ids, POOL)
-    law = (3 * LAWS["in-batch"](CLICKED, config) + 7 / 6) / 10
-    wide = np.concatenate(
-        [np.tile(IN_BATCH, (4, 1)), per_row, np.tile(UNIFORM, (4, 1))], axis=1
-    )
-    assert dense.z.shape == dense.keep.shape == (4, 4 + 2 + 5)
-    for b, c in np.ndindex(wide.shape):
-        item = int(wide[b, c])
-        expected = by_hand(b, item, math.log(law[item]))
-        assert math.isclose(float(dense.z[b, c]), expected, abs_tol=1e-5)
-        assert bool(dense.keep[b, c]) is (c != b)
-    for b, item in enumerate(CANDIDATE):
-        expected = by_hand(b, item, math.log(law[item]))
-        assert math.isclose(float(own[b]), expected, abs_tol=1e-5)
-
-
-def test_a_masked_column_has_neither_value_nor_gradient():
-    """Rows 0 and 2 share a positive; the mask takes it from each other's columns."""
-    config = config_of("in-batch", mask_same_item=True)
-    fn = LOSSES["sampled-softmax"].fn
-
-    def total(columns: jax.Array) -> jax.Array:
-        """Of row 0, with a vector for each column; its positive's own is apart."""
-        (block,) = blocks_of(config, POOL, (IN_BATCH,), VECTORS)
-        value = candidate_logits(
-            config,
-            jnp.asarray(QUERY),
-            jnp.asarray(VECTORS[IN_BATCH]),
-            (block._replace(vectors=columns),),
-            batch_of(CANDIDATE),
-            POOL,
-            None,
-            hyper_of(config),
-        )
-        return fn(*value, {})[0]
-
-    vectors = jnp.asarray(VECTORS[IN_BATCH])
-    value, grad = jax.value_and_grad(total)(vectors)
-    assert (grad[0] == 0).all()  # the diagonal
-    assert (grad[2] == 0).all()  # the same item in row 2
-    assert (grad[1] != 0).all()
-    assert float(total(vectors.at[2].set(1e3))) == float(value)
-    assert float(total(vectors.at[1].add(1.0))) != float(value)
-
-
-def test_a_row_that_may_use_no_column_has_neither_loss_nor_gradient():
-    config = config_of("in-batch", mask_same_item=True)
-    same = [3, 3, 3, 3]
-
-    def total(query: jax.Array) -> jax.Array:
-        value = logits_of(config, query, VECTORS, same, (np.array(same),), POOL)
-        return jnp.sum(LOSSES["sampled-softmax"].fn(*value, {}))
-
-    value, grad = jax.value_and_grad(total)(jnp.asarray(QUERY))
-    assert float(value) == 0
-    assert (grad == 0).all()
 
 
 def test_blocks_come_out_of_one_pass_of_the_tower():

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.arms import arm
 from research.config import Config
 from research.logits.reducers import Dense
 from research.losses import LOSSES
@@ -77,16 +76,6 @@ def gradients(loss: str, config: Config, weight: float = 1.0) -> np.ndarray:
 SWITCHES = list(itertools.product((False, True), repeat=2))
 
 
-@pytest.mark.parametrize(("own", "count"), SWITCHES)
-def test_where_the_positive_is_corrected_row_shifts_cancel(own, count):
-    """Five distinct forms among the eight: what grid ``correction`` shows."""
-    plain = gradients("sampled-softmax", config_of())
-    config = config_of(leave_own_out=own, expected_count=count)
-    np.testing.assert_allclose(
-        gradients("sampled-softmax", config), plain, rtol=1e-4, atol=1e-6
-    )
-
-
 def test_where_the_positive_is_not_corrected_all_four_differ():
     found = [
         gradients(
@@ -115,42 +104,6 @@ def test_the_weighted_loss_has_the_gradient_of_its_switches():
     assert np.abs(weighted - other).max() > 1e-3
 
 
-def test_the_weighted_loss_by_its_formula():
-    own, dense = in_batch_logits(config_of(correct_positive=False))
-    values = LOSSES["weighted-softmax"].fn(own, dense, {})
-    for row in range(5):
-        z = np.asarray(dense.z[row], float)[np.asarray(dense.keep[row])]
-        p = np.exp(own[row]) / (np.exp(own[row]) + np.exp(z).sum())
-        expected = -(1 - p) * (own[row] - np.log(np.exp(z).sum()))
-        np.testing.assert_allclose(values[row], expected, rtol=1e-4)
-
-
-def test_a_row_without_negatives_has_no_weighted_loss_and_no_gradient():
-    def total(z):
-        dense = Dense(z[None, 1:], jnp.zeros((1, 2), bool))
-        return jnp.sum(LOSSES["weighted-softmax"].fn(z[:1], dense, {}))
-
-    value, grad = jax.value_and_grad(total)(jnp.array([1.0, 2.0, 3.0]))
-    assert value == 0.0
-    assert (grad == 0.0).all()
-
-
-def test_uniform_columns_are_not_corrected_by_the_unigram():
-    """The union's q: 4 of the batch, 2 uniform; the peers' bug is q = click share."""
-    config = config_of(negatives=("in-batch", "uniform:2"))
-    ids = (np.array(CANDIDATE), np.array([1, 2]))
-    _, dense = logits_of(config, QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED))
-    _, plain = logits_of(
-        dataclasses.replace(config, logq=0.0),
-        QUERY, ITEMS, CANDIDATE, ids, pool_of(CLICKED),
-    )  # fmt: skip
-    columns = np.concatenate(ids)
-    q = (4 * SHARE + 2 / 6) / 6
-    found = np.asarray(plain.z - dense.z)
-    np.testing.assert_allclose(found, np.tile(np.log(q[columns]), (5, 1)), rtol=1e-4)
-    assert np.abs(found - np.log(SHARE[columns])).max() > 0.3
-
-
 def test_one_compilation_over_everything_that_is_swept():
     config = dataclasses.replace(
         SMALL,
@@ -176,56 +129,29 @@ def checked(config):
     check_negatives(config, SIZE)
 
 
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"negatives": ("fifo-cache:511",)}, r"smaller than a batch \(512\)"),
-        ({"negatives": ("vector-cache:901",)}, "more than it can hold"),
-        ({"negatives": ("fifo-cache:900000",)}, "never full"),
-        (
-            {"negatives": ("in-batch", "fifo-cache:512"), "warmup": 9999},
-            "draws nothing",
-        ),
-        ({"negatives": ("in-batch",), "batch": 1}, "draws none"),
-        ({"negatives": ("uniform:0",)}, "needs a number of draws"),
-        ({"negatives": ("in-batch-part:512",)}, "a row has only 511 others"),
-        (
-            {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0},
-            "form a mixture",
-        ),
-        (
-            {"negatives": ("fifo-cache-stored:512",) * 2, "logq": 1.0},
-            "in a union with itself",
-        ),
-        ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
-        ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),
-        (
-            {"duplicates": "inclusion", "negatives": ("uniform-per-row:4",)},
-            "differ by row",
-        ),
-        ({"alpha": 2.1}, r"in \[0, 2\]"),
-        ({"alpha": -0.1}, r"in \[0, 2\]"),
-        ({"hashes": 0}, "hashes is 0"),
-        ({"hashes": 9, "buckets": 8}, "need one each"),
-        ({"mix": 1.5}, r"in \[0, 1\]"),
-        ({"frequency_rate": 0.0}, "frequency_rate"),
-        ({"frequency": "streamed"}, "nearest: streaming"),
-        ({"frequency_window": -1}, "frequency_window is -1"),
-        ({"duplicates": "drop"}, "unknown duplicates"),
-        ({"band_low": 9, "band_high": 8}, "band_high is 8"),
-        ({"draws": -1}, "draws is -1"),
-    ],
+IN_BATCH_AND_LATE = {"negatives": ("in-batch", "fifo-cache:512"), "warmup": 9999}
+ONE_UNION = {"negatives": ("fifo-cache-stored:512",) * 2, "logq": 1.0}
+MIXED = {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0}
+BY_ROW = {"duplicates": "inclusion", "negatives": ("uniform-per-row:4",)}
+REFUSED = (
+    ({"negatives": ("fifo-cache:511",)}, r"smaller than a batch \(512\)"),
+    ({"negatives": ("vector-cache:901",)}, "more than it can hold"),
+    ({"negatives": ("fifo-cache:900000",)}, "never full"),
+    (IN_BATCH_AND_LATE, "draws nothing"),
+    ({"negatives": ("in-batch",), "batch": 1}, "draws none"),
+    ({"negatives": ("in-batch-part:512",)}, "a row has only 511 others"),
+    (MIXED, "form a mixture"),
+    (ONE_UNION, "in a union with itself"),
+    ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
+    ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),
+    (BY_ROW, "differ by row"),
+    ({"hashes": 9, "buckets": 8}, "need one each"),
+    ({"band_low": 9, "band_high": 8}, "band_high is 8"),
 )
+
+
+@pytest.mark.parametrize(("changes", "line"), REFUSED)
 def test_what_can_not_be_meant_is_refused_in_one_line(changes, line):
     with pytest.raises(InputError, match=line) as error:
         checked(Config(**changes))
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["fifo-cache+logq", "vector-cache+logq", "fifo-cache-stored+logq", "extra+logq"],
-)
-def test_named_arms_are_not_refused(name):
-    check_config(arm(name))
-    check_negatives(arm(name), Size(items=1447, clicked=1383, pairs=49_426))

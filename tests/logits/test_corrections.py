@@ -142,8 +142,3 @@ def test_both_forms_of_who_has_what_agree_on_a_real_fold(monkeypatch):
     for b, u in enumerate(users):
         has = set(fitted.item[fitted.offsets[u] : fitted.offsets[u + 1]].tolist())
         assert set(np.flatnonzero(~found[0][b]).tolist()) == has
-
-
-def test_who_has_what_is_not_made_where_no_mask_needs_it():
-    known = prepare(Config(), made_fold()).world[0].known
-    assert known.bits.size == known.ids.size == 0

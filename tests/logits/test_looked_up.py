@@ -91,19 +91,3 @@ def test_blocks_of_rows_give_the_same_scores_and_gradients(row_block):
     )
     for one, other in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_a_step_in_blocks_of_rows_is_that_of_all_at_once():
-    run = prepare(OWN, made_fold())
-    world, sizes = run.world
-    state, hyper = init_state(run, world, sizes), traced_values(run.config)
-    index = jnp.arange(0, 640, 10, dtype=jnp.int32)
-    items = len(world.pool.counts)
-    losses, scanned = [], []
-    for limits in (LIMITS, Limits(row_block=16 * items)):
-        step = make_step(structure(run.config), limits)
-        text = str(jax.make_jaxpr(step)(state, index, hyper, world))
-        scanned.append(f"f32[16,{items}]" in text)
-        losses.append(float(jax.jit(step)(state, index, hyper, world)[1]["loss"]))
-    assert scanned == [False, True]
-    np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -1,6 +1,7 @@
 """The one pass over many columns: what it leaves out, and how far and wide it goes."""
 
 import dataclasses
+import json
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from research.logits import Columns, Rows, one_pass
 from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES
 from research.losses.context import Context
+from tests.train.test_mesh import run_on
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)
@@ -81,59 +83,6 @@ def test_logits_may_lie_as_far_apart_as_they_like(length):
         np.testing.assert_allclose(one, other, atol=3e-5 * scale)
 
 
-def test_a_row_with_nothing_kept_leaves_the_gradient_of_the_others_whole():
-    """As expected, its cotangent is 0: the others' may be anything."""
-    lost = jnp.zeros(ITEMS, jnp.int32)
-    columns = Columns(lost, None, lost, lost == 0)
-    candidate = jnp.arange(B, dtype=jnp.int32)  # that of row 0 is every column
-    rows = Rows(candidate, candidate, None)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    given = jnp.linspace(-1.0, 2.0, B)
-
-    def in_blocks(vectors: jax.Array) -> jax.Array:
-        query, bias = jnp.asarray(QUERY), jnp.zeros(ITEMS)
-        return one_pass.log_sum_exp(
-            query, vectors, bias, rows, columns, expected, SMALL
-        )
-
-    def dense(vectors: jax.Array) -> jax.Array:
-        return jax.nn.logsumexp(jnp.asarray(QUERY[1:]) @ vectors.T, axis=1)
-
-    (found,) = jax.vjp(in_blocks, jnp.asarray(VECTORS))[1](given)
-    (wanted,) = jax.vjp(dense, jnp.asarray(VECTORS))[1](given[1:])
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_a_row_may_keep_only_columns_that_are_corrected_far_down():
-    """The bound on its logits is of columns that are masked, 200 above them."""
-    ids = jnp.arange(ITEMS, dtype=jnp.int32)
-    columns = Columns(ids, None, ids, ids >= 0)
-    rows = Rows(jnp.arange(B), jnp.zeros(B, jnp.int32), None)
-    bias = jnp.where(ids == 0, 0.0, -200.0)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    query, vectors = jnp.asarray(QUERY), jnp.asarray(VECTORS)
-    found = one_pass.log_sum_exp(query, vectors, bias, rows, columns, expected, SMALL)
-    wanted = jax.nn.logsumexp(query @ vectors[1:].T, axis=1) - 200.0
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-
-
-def test_without_a_usable_column_no_row_has_a_loss():
-    none = jnp.zeros(ITEMS, jnp.int32)
-    columns = Columns(none, None, none, none > 0)
-    rows = Rows(jnp.arange(B), jnp.ones(B, jnp.int32), None)
-    expected = one_pass.ExpectedCotangent(jnp.zeros(B), jnp.ones(B))
-    found, pull = jax.vjp(
-        lambda q, v: one_pass.log_sum_exp(
-            q, v, jnp.zeros(ITEMS), rows, columns, expected, SMALL
-        ),
-        jnp.asarray(QUERY),
-        jnp.asarray(VECTORS),
-    )
-    assert np.isneginf(found).all()
-    for gradient in pull(jnp.ones(B)):
-        assert (gradient == 0).all()
-
-
 def test_logits_are_never_held_whole():
     """The memory that a step asks for grows with the rows, not with rows by columns."""
     b, c, d = 1024, 1 << 15, 8
@@ -187,3 +136,12 @@ def test_the_gradient_of_a_loss_in_one_pass_is_as_expected(name):
     expected = jnp.asarray(WEIGHT) * jax.nn.sigmoid(found - positive)
     ratio = jax.grad(total)(found) / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=one_pass.SAME)
+
+
+@pytest.mark.slow
+def test_devices_loop_over_their_own_rows_alone():
+    found = json.loads(run_on(8, "tests.logits.blocks_run"))
+    left, told = found["False"], found["True"]
+    assert left["talks"] > 0, "what the compiler does unless it is told"
+    assert told["talks"] == 0
+    assert told["apart"] < 1e-6

@@ -1,6 +1,5 @@
 """Who pushes items away: stopped columns don't, and the batch can do it for them."""
 
-import dataclasses
 import functools
 import itertools
 
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.arms import arm
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, push
 from research.negatives import Size
@@ -107,14 +105,6 @@ def test_an_item_the_batch_seldom_holds_is_pushed_for_all_the_draws_of_it():
         np.testing.assert_allclose(items[item], weight * plain[item], rtol=1e-5)
 
 
-def test_a_cold_cache_leaves_the_push_as_it_is():
-    columns = [[5, 0], [0] * 4]
-    cold, _ = gradients(config_of("fifo-cache:4", push="balanced"), columns, False)
-    plain, _ = gradients(config_of("fifo-cache:4", push="drawn"), columns, False)
-    np.testing.assert_allclose(cold, plain, atol=1e-7)
-    assert np.abs(plain).max() > 0.01
-
-
 @pytest.mark.parametrize(
     ("negatives", "push_", "reason"),
     [
@@ -126,9 +116,3 @@ def test_a_push_nobody_can_give_is_refused(negatives, push_, reason):
     config = Config(negatives=negatives, item_push=push_)
     with pytest.raises(InputError, match=reason):
         check_negatives(config, Size(1447, 1447, 55_000))
-
-
-def test_the_arms_with_the_push_put_back_change_nothing_else():
-    for name in ("fifo-cache+logq", "vector-cache+logq"):
-        pushed = dataclasses.replace(arm(name), item_push="balanced")
-        assert arm(f"{name}+push") == pushed

@@ -7,17 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
-from experiments.inputs import fold_of
-from research.batches import epoch_batches
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, masked_share
-from research.negatives import SOURCES, Size
-from research.negatives.caches import fifo_cache, vector_cache
+from research.negatives import Size
+from research.negatives.caches import vector_cache
 from research.negatives.checks import check_negatives
 from research.prepare import prepare
-from research.train.loop import compiled_epoch, train
+from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, traced_values
 from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
@@ -145,56 +142,6 @@ def test_nothing_flows_back_into_stored_vectors():
         assert all((g == 0.0).all() for g in grads)
 
 
-@pytest.fixture(scope="module")
-def hundred_k() -> np.ndarray:
-    """Items of the fitted pairs of MovieLens 100K."""
-    return fold_of(Config()).fitted.item
-
-
-def test_draws_of_a_frozen_cache_are_uniform_over_what_it_holds(hundred_k):
-    """Chi-square over 200,000 draws, fixed seed; and it would tell the click share."""
-    counts = np.bincount(hundred_k)
-    pool = pool_of(counts)
-    source = vector_cache(200_000, Config(dim=1))
-    held = np.bincount(hundred_k[:3000], minlength=len(counts)) > 0
-    state = source.init(pool, traced_values(Config()))._replace(held=jnp.asarray(held))
-    ids = source.draw(jax.random.key(7), batch_of([0]), state, pool).ids
-    seen = np.bincount(np.asarray(ids), minlength=len(counts))
-    assert seen[~held].sum() == 0
-    assert stats.chisquare(seen[held]).pvalue > 0.01
-    share = counts[held] / counts[held].sum() * len(ids)
-    assert stats.chisquare(seen[held], share).pvalue < 1e-6
-    q = np.exp(source.log_q(jnp.arange(len(counts)), state, pool))
-    np.testing.assert_allclose(q[held], 1 / held.sum(), rtol=1e-5)
-    assert (q[~held] == 0).all()
-
-
-def test_a_fifo_is_filled_by_the_click_share(hundred_k):
-    """By total variation on 100K: as near to it as independent draws, far from flat."""
-    counts = np.bincount(hundred_k)
-    pool, size = pool_of(counts), 8192
-    source = fifo_cache(size, Config(dim=1))
-    state = source.init(pool, traced_values(Config()))
-    order = epoch_batches(len(hundred_k), 512, seed=0, epoch=1)
-    update = jax.jit(source.update)
-    for index in order[:40]:
-        batch = batch_of(hundred_k[index])
-        state = update(state, batch, jnp.zeros((512, 1)), pool)
-    share = counts / counts.sum()
-    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
-    held = np.bincount(np.asarray(ids), minlength=len(counts)) / size
-
-    def variation(p: np.ndarray) -> float:
-        return float(np.abs(p - share).sum() / 2)
-
-    draw = np.random.default_rng(0)
-    independent = [variation(draw.multinomial(size, share) / size) for _ in range(20)]
-    assert variation(held) < max(independent)
-    assert variation(np.full(len(counts), 1 / len(counts))) > 3 * max(independent)
-    q = np.exp(source.log_q(jnp.arange(len(counts)), state, pool))
-    np.testing.assert_allclose(q[counts > 0], share[counts > 0], rtol=1e-5)
-
-
 def test_the_stored_q_is_that_of_when_it_was_stored():
     config = config_of("fifo-cache-stored:8")
     source, state, pool = filled(config, np.array([[0, 1, 3, 5], [5, 5, 0, 0]]))
@@ -202,25 +149,6 @@ def test_the_stored_q_is_that_of_when_it_was_stored():
     drawn = source.draw(jax.random.key(0), batch_of([0]), state, now)
     np.testing.assert_allclose(drawn.log_q, pool.log_share[drawn.ids])
     assert (source.log_q(ALL, state, now) == 0.0).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("spec", "frequency"),
-    [
-        ("fifo-cache-stored:100", "streaming"),
-        ("vector-cache:40", "exact"),
-    ],
-)
-def test_caches_train(spec, frequency):
-    config = Config(
-        batch=64, epochs=3, history=5, dim=8, user_hidden=(8,), item_hidden=(8,),
-        negatives=("in-batch", spec), logq=1.0, frequency=frequency, warmup=5,
-    )  # fmt: skip
-    done = train(config, made_fold())
-    assert all(np.isfinite(row["loss"]) for row in done.history)
-    assert done.history[-1]["loss"] < done.history[0]["loss"] + 1.0
-    assert all(0 < row["masked"] < 0.05 for row in done.history)  # its own column
 
 
 def test_an_epoch_updates_the_bank_in_place():
@@ -237,43 +165,6 @@ def test_an_epoch_updates_the_bank_in_place():
     text = lowered.compile().as_text()
     assert re.search(r"f32\[192,8\]\S* dynamic-update-slice\(", text)
     assert not re.search(r"f32\[192,8\]\S* copy\(", text)
-
-
-@pytest.mark.slow
-def test_a_cache_costs_little_over_a_constant_array_and_half_of_a_larger_batch(
-    monkeypatch,
-):
-    """What the compiler counts in an epoch of the reference recipe, not the clock."""
-    m = 8192
-    cached = Config(negatives=("in-batch", f"fifo-cache:{m}"), logq=1.0)
-    cache = _cost(cached)
-
-    def unmoved(draws, config):
-        return fifo_cache(draws, config)._replace(
-            update=lambda ring, batch, vectors, pool: ring._replace(
-                steps=ring.steps + 1
-            )
-        )
-
-    entry = SOURCES["fifo-cache"]._replace(make=unmoved)
-    monkeypatch.setitem(SOURCES, "fifo-cache", entry)
-    constant = _cost(cached)
-    larger = _cost(Config(batch=512 + m, logq=1.0))
-    for what in ("flops", "bytes accessed"):
-        assert cache[what] < 1.02 * constant[what]  # a copy of the bank adds 0.03
-        assert cache[what] < 0.5 * larger[what]
-
-
-def _cost(config: Config) -> dict[str, float]:
-    """What the compiler counts in an epoch: operations, and bytes read or written."""
-    fold = fold_of(Config())
-    run = prepare(config, fold)
-    config, (world, sizes) = run.config, run.world
-    state = init_state(run, world, sizes)
-    batches = jnp.zeros((2, config.batch), jnp.int32)
-    compiled_epoch.cache_clear()
-    lowered = compiled_epoch(config).lower(state, batches, traced_values(config), world)
-    return lowered.compile().cost_analysis()
 
 
 @pytest.mark.parametrize("name", ["fifo-cache", "vector-cache"])

@@ -51,12 +51,6 @@ def test_the_average_gap_is_that_of_the_published_loop():
     np.testing.assert_allclose(p, [1 / gap[y] for y in range(8)], rtol=1e-5)
 
 
-def test_an_item_twice_in_a_step_counts_once():
-    one = observed(init_estimate(2, 1000), [[3, 5], [3], [3, 5]])
-    two = observed(init_estimate(2, 1000), [[3, 3, 5, 3], [3, 3], [5, 5, 3]])
-    assert all((a == b).all() for a, b in zip(one, two, strict=True))
-
-
 def test_the_estimate_starts_at_the_first_observed_gap():
     """And not at the time before an item was ever seen."""
     estimate = observed(init_estimate(1, 1000), [[9]] * 50 + [[4], [9], [4]])
@@ -93,15 +87,6 @@ def test_p_of_a_batch_and_q_of_a_draw_convert_into_each_other():
     np.testing.assert_allclose(per_draw(jnp.asarray(p, jnp.float32), 512)[1:3],
                                q[1:3], rtol=2e-3)  # fmt: skip
     assert abs(float(per_draw(jnp.array([0.0]), 512)[0])) == 0.0
-
-
-def test_an_item_in_every_batch_has_a_finite_q():
-    estimate = observed(init_estimate(1, 100), [[0]] * 100)
-    floor = jnp.log(jnp.float32(1e-6))
-    log_q = log_share_estimate(estimate, 2, jnp.int32(100), 4, RATE, floor)
-    assert np.isfinite(log_q).all()
-    np.testing.assert_allclose(np.exp(log_q[0]), 1 - 0.05**0.25, rtol=1e-4)
-    assert log_q[1] > floor
 
 
 def test_an_item_that_never_comes_up_does_not_sink_below_the_floor():

@@ -68,14 +68,6 @@ def test_a_source_alone_and_twice_has_its_own_log_q(name):
         np.testing.assert_allclose(union, own, atol=2e-6)
 
 
-def test_ids_may_have_any_shape():
-    pool = pool_of()
-    config = config_of("in-batch", "uniform")
-    flat = union_log_q(ITEMS, *ready(config, pool), pool, BATCH)
-    wide = union_log_q(ITEMS.reshape(2, 3), *ready(config, pool), pool, BATCH)
-    np.testing.assert_allclose(wide, flat.reshape(2, 3), atol=1e-6)
-
-
 def test_the_batch_weighs_what_it_draws_and_no_more():
     """A mixture that counted B instead of B - 1 would be seen."""
     pool, config = pool_of(), config_of("in-batch", "uniform")

@@ -15,7 +15,6 @@ from research.negatives.checks import check_negatives
 from research.negatives.outside import nth_outside
 from research.negatives.source import Drawn, Owned, Pool
 from research.prepare import check_config, prepare
-from research.train.world import _owned
 from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
 from tests.world import made_fold
@@ -184,17 +183,3 @@ def test_a_user_who_has_everything_is_refused():
     check_negatives(config, size)
     with pytest.raises(InputError, match="a user has all 130 items"):
         check_negatives(config, size._replace(most=130))
-
-
-def test_a_user_of_every_item_is_refused_in_one_line():
-    fitted = made_fold().fitted
-    last = fitted.offsets[1]
-    whole = np.arange(fitted.n_items)
-    every = fitted._replace(
-        user=np.concatenate([np.zeros_like(whole), fitted.user[last:]]),
-        item=np.concatenate([whole, fitted.item[last:]]),
-    )
-    config = Config(negatives=(SPEC.format(2),))
-    assert _owned(config, fitted) is not None
-    with pytest.raises(InputError, match=r"has all \d+ items: no negative"):
-        _owned(config, every)

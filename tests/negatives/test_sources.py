@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.batches import epoch_batches
 from research.config import Config
+from research.negatives import SOURCES, make_sources
 from research.negatives import source as module
-from research.positives import log_share, make_positives
+from research.types import InputError
 from tests.negatives.small import (
     BATCH,
-    CLICKED,
     COUNTS,
     LAWS,
     batch_of,
@@ -22,7 +21,6 @@ from tests.negatives.small import (
     pool_of,
     ready,
 )
-from tests.world import made_fold
 
 SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
 DRAWS = 200_000
@@ -85,20 +83,6 @@ def test_every_batch_of_independent_pairs_gives_the_click_share():
         np.testing.assert_allclose(share, counts / 8, rtol=1e-12)
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
-def test_popularity_by_all_values_of_its_uniform_number(alpha, monkeypatch):
-    n = 240_000
-    grid = jnp.asarray((np.arange(n) + 0.5) / n, jnp.float32)
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: grid)
-    config = config_of(f"popularity:{n}", alpha=alpha)
-    pool = pool_of()
-    (source,), (state,) = ready(config, pool)
-    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
-    share = np.bincount(np.asarray(ids), minlength=6) / n
-    np.testing.assert_allclose(share, LAWS["popularity"](COUNTS, config), atol=6e-6)
-    assert share[2] == 0
-
-
 def test_the_largest_uniform_number_draws_an_item_that_was_clicked(monkeypatch):
     ends = jnp.array([0.0, 1.0 - 2.0**-23], jnp.float32)
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape: ends)
@@ -111,16 +95,6 @@ def test_the_largest_uniform_number_draws_an_item_that_was_clicked(monkeypatch):
         (source,), (state,) = ready(config_of("popularity:2"), pool)
         ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
         assert ids.tolist() == [2, 26]
-
-
-def test_the_last_item_has_its_own_q_and_is_not_all_that_is_drawn():
-    config = config_of("popularity:1000")
-    counts = np.array([5, 3, 2])
-    np.testing.assert_allclose(q_of(config, counts), [0.5, 0.3, 0.2], rtol=1e-6)
-    pool = pool_of(counts)
-    (source,), (state,) = ready(config, pool)
-    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
-    assert 140 < int(jnp.sum(ids == 2)) < 260
 
 
 ZIPF = np.maximum(np.round(3000 / np.arange(1, 121)), 1).astype(int)
@@ -184,29 +158,6 @@ def test_the_chi_square_would_tell_a_slightly_wrong_law(name, other):
     assert p_value(drawn_of(name, config), wrong) < 1e-6
 
 
-def test_shuffled_batches_draw_by_the_click_share_by_chi_square():
-    """In-batch as training has it: without replacement within an epoch."""
-    pairs = np.repeat(np.arange(len(ZIPF)), ZIPF)
-    others = [epoch_batches(len(pairs), 2, 0, e)[:, 1] for e in range(1, 26)]
-    seen = np.bincount(pairs[np.concatenate(others)], minlength=len(ZIPF))
-    assert seen.sum() > DRAWS * 0.9
-    assert p_value(seen, LAWS["in-batch"](ZIPF, Config())) > 1e-3
-    assert p_value(seen, LAWS["popularity"](ZIPF, Config(alpha=0.95))) < 1e-6
-
-
-@pytest.mark.parametrize("name", SIZED)
-def test_two_keys_differ_and_one_repeats(name):
-    pool = pool_of()
-    (source,), (state,) = ready(config_of(f"{name}:50", mix=0.5), pool)
-
-    def ids(seed: int) -> list[int]:
-        key = jax.random.key(seed)
-        return source.draw(key, batch_of([0, 1]), state, pool).ids.ravel().tolist()
-
-    assert ids(0) == ids(0)
-    assert ids(0) != ids(1)
-
-
 @pytest.mark.parametrize("name", ["uniform-per-row", "popularity-per-row"])
 def test_rows_draw_their_own_where_the_name_says_so(name):
     pool = pool_of()
@@ -214,13 +165,6 @@ def test_rows_draw_their_own_where_the_name_says_so(name):
     ids = source.draw(jax.random.key(0), batch_of([0, 1, 2]), state, pool).ids
     assert ids.shape == (3, 50)
     assert ids[0].tolist() != ids[1].tolist()
-
-
-def test_the_catalogue_holds_each_item_once():
-    pool = pool_of()
-    (source,), (state,) = ready(config_of("catalogue"), pool)
-    ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
-    assert sorted(ids.tolist()) == list(range(6))
 
 
 def test_a_part_of_the_batch_gives_each_row_as_many_other_columns():
@@ -238,19 +182,6 @@ def test_a_part_of_the_batch_gives_each_row_as_many_other_columns():
     np.testing.assert_allclose(often[~np.eye(4, dtype=bool)], 2 / 3, atol=0.08)
 
 
-@pytest.mark.parametrize("name", sorted(LAWS))
-def test_draws_are_those_that_a_row_sees(name):
-    pool, batch = pool_of(CLICKED), batch_of([0, 1, 3, 5])
-    (source,), (state,) = ready(
-        config_of(spec(name, 3 if "part" in name else 50)), pool
-    )
-    said = float(source.draws(state, pool, BATCH))
-    drawn = source.draw(jax.random.key(0), batch, state, pool)
-    keep = negatives_of(source, drawn, batch.candidate)
-    own = name == "catalogue"  # it draws the positive too, and the row's mask drops it
-    assert keep.sum(axis=1).tolist() == [said - own] * BATCH
-
-
 def test_in_batch_draws_one_fewer_than_the_batch():
     pool = pool_of()
     for size in (2, 64, 512):
@@ -258,14 +189,32 @@ def test_in_batch_draws_one_fewer_than_the_batch():
         assert float(source.draws(state, pool, size)) == size - 1
 
 
-def test_the_click_share_is_taken_over_the_pairs_candidates():
-    fitted = made_fold().fitted
-    pairs = make_positives(Config(), fitted).pairs
-    counts = fitted.item_counts
-    for item in range(fitted.n_items):
-        assert counts[item] == (fitted.item == item).sum()
-    np.testing.assert_allclose(
-        np.exp(log_share(counts))[counts > 0],
-        counts[counts > 0] / len(pairs.candidate),
-        rtol=1e-6,
-    )
+@pytest.mark.parametrize(
+    ("specs", "line"),
+    [
+        ((), "no source of negatives"),
+        (("uniform",), "uniform needs a number of draws"),
+        (("uniform:0",), "uniform needs a number of draws"),
+        (("uniform:x",), "uniform needs a number of draws"),
+        (("uniform:-3",), "uniform needs a number of draws"),
+        (("in-batch:3",), "in-batch takes no number"),
+        (("catalogue:3",), "catalogue takes no number"),
+        (("in-bach",), "nearest: in-batch"),
+    ],
+)
+def test_what_names_no_source_is_bad_input(specs, line):
+    with pytest.raises(InputError, match=line) as raised:
+        make_sources(specs)
+    assert "\n" not in str(raised.value)
+
+
+def spec_of(name: str) -> str:
+    if name in ("in-batch", "catalogue"):
+        return name
+    return f"{name}:3" if name == "in-batch-part" else f"{name}:8"
+
+
+def test_every_source_is_called_what_the_registry_calls_it():
+    config = Config(batch=4)
+    names = [make_sources((spec_of(name),), config)[0].name for name in SOURCES]
+    assert names == list(SOURCES)

@@ -100,14 +100,6 @@ def test_by_its_size_a_fifo_is_corrected_as_if_each_slot_were_another_item():
     assert law[popular] / law[rare] < 0.5 * true[popular] / true[rare]
 
 
-def test_before_it_is_warm_a_cache_weighs_nothing():
-    for spec in ("fifo-cache:6", "vector-cache:4"):
-        config = Config(batch=2, dim=1, negatives=("in-batch", spec, "uniform:2"))
-        sources, states, pool = after(config, np.array([[0, 1]]))
-        law = np.exp(union_log_q(ITEMS, sources, states, pool, 2))
-        np.testing.assert_allclose(law, (SHARE + 2 / 6) / 3, rtol=1e-5)
-
-
 def test_what_no_source_can_draw_has_the_floor():
     config = Config(batch=2, dim=1, negatives=("vector-cache:2",))
     sources, states, pool = after(config, np.array([[0, 1]]))

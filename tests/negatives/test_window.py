@@ -21,11 +21,11 @@ from research.negatives.frequency import (
     observe_window,
 )
 from research.prepare import prepare
-from research.train.loop import compiled_epoch, train, train_together
+from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, traced_values
 from research.types import InputError
 from tests.negatives.small import COUNTS, pool_of
-from tests.train.test_loop import SMALL, compilations
+from tests.train.test_loop import SMALL
 from tests.world import made_fold
 
 ITEMS, ROWS = len(COUNTS), 4
@@ -64,12 +64,6 @@ def test_an_item_twice_in_a_batch_counts_twice():
     """As a column of in-batch negatives that holds it does: q is of a draw."""
     q = shares_after(np.array([[3, 3, 3, 1]]), 1)[-1]
     np.testing.assert_allclose(q[[3, 1]], [0.75, 0.25], rtol=1e-6)
-
-
-def test_without_a_window_of_its_own_it_is_an_epoch():
-    batches = np.random.default_rng(1).integers(0, ITEMS, (6, ROWS))
-    for one, other in zip(shares_after(batches, 0, 3), shares_after(batches, 3, 99)):
-        assert np.array_equal(one, other)
 
 
 def test_after_a_shift_it_is_right_within_one_whole_window():
@@ -124,45 +118,6 @@ def test_an_epoch_counts_the_candidates_of_its_batches(window):
     for counts, part in zip(after.frequency[:2], parts, strict=True):
         ids = np.ravel(part).astype(int)
         assert np.array_equal(counts, np.bincount(ids, minlength=items))
-
-
-def test_the_first_window_is_uncorrected_and_the_next_one_is_not():
-    """Shared log q cancels in a softmax whose positive is corrected too."""
-    runs = {
-        name: train(arm(name, SMALL), made_fold()).history
-        for name in ("in-batch", "in-batch+logq", "in-batch+logq-periodic")
-    }
-    first, second = ([runs[name][n]["loss"] for name in runs] for n in (0, 1))
-    assert first[2] == pytest.approx(first[0], rel=1e-4)
-    assert abs(first[2] - first[1]) > 0.1
-    assert abs(second[2] - second[0]) > 0.1
-
-
-def test_a_window_of_an_epoch_has_nearly_the_exact_share():
-    """All pairs but those that fill no batch; a shorter window is further from it."""
-    errors = {}
-    for window in (0, 2):
-        run, _, _ = run_of(frequency_window=window)
-        (done,) = train_together([run])
-        errors[window] = done.history[-1]["log_q_error"]
-    assert errors[0] < 0.05
-    assert errors[2] > 3 * errors[0]
-
-
-def test_one_compilation_over_windows():
-    fold = made_fold()
-    config = arm("in-batch+logq-periodic", SMALL)
-    train(config, fold)
-    compiled_epoch.cache_clear()
-    with compilations() as seen:
-        losses = {
-            window: train(
-                dataclasses.replace(config, frequency_window=window), fold
-            ).history[-1]["loss"]
-            for window in (0, 2, 5)
-        }
-    assert sum("epoch" in name for name in seen) == 1, seen
-    assert len(set(losses.values())) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.serve import metric_means, serve
+from experiments.serve import serve
 from research.config import Config
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.events import take_events
 from research.negatives import make_sources
 from research.negatives.source import Drawn
-from research.positives import Clicks, make_positives, sessions
+from research.positives import (
+    HALVES,
+    HOUR,
+    PARTNERS,
+    Clicks,
+    halves,
+    make_positives,
+    session_pairs,
+    sessions,
+)
 from research.positives.tasks import retrieval_task
 from research.prepare import prepare
 from research.train.loop import train
 from research.train.model import serve_task
 from research.train.run_state import init_state
 from research.types import InputError
+from tests.evaluate.made import events
 from tests.negatives.small import negatives_of
 from tests.world import made_fold
 
@@ -128,19 +138,6 @@ def vectors(config: Config):
     return task, *map(np.asarray, serve_task(model, params, world, task))
 
 
-@pytest.mark.parametrize("config", [SMALL, ITEMS, USERS], ids=lambda c: c.positives)
-def test_means_are_over_what_a_task_asks_for(config):
-    task, queries, candidates = vectors(config)
-    run, fold = prepare(config, made_fold()), task.fold
-    scorer = serve(run, queries, candidates)
-    first = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))[:, :10]
-    rows = np.searchsorted(fold.evaluated, fold.held_user)
-    hits = (first[rows] == fold.held_item[:, None]).any(axis=1)
-    by_query = np.bincount(rows, hits) / np.bincount(rows)
-    assert 0 < by_query.mean() < 1
-    assert metric_means(run, scorer, ["recall"], 10) == [pytest.approx(by_query.mean())]
-
-
 def test_both_sides_of_a_pair_go_through_one_tower():
     task, queries, candidates = vectors(ITEMS)
     np.testing.assert_allclose(queries, candidates[task.queries], atol=1e-5)
@@ -184,20 +181,6 @@ def judged(config: Config):
     return task, rank_scores(scorer, n, offsets, removed, k=20), place
 
 
-def test_a_trained_item_item_model_finds_more_than_chance_and_never_the_query():
-    task, lists, place = judged(dataclasses.replace(ITEMS, epochs=6))
-    assert not (lists == task.evaluated[:, None]).any()
-    row = np.searchsorted(task.evaluated, task.held_user)
-    assert place[row, task.held_item].mean() > 0.55
-
-
-def test_a_trained_user_user_model_finds_users_of_the_same_taste():
-    """Users alternate between two tastes."""
-    task, _, place = judged(dataclasses.replace(USERS, epochs=20, halves="random"))
-    same = np.arange(place.shape[1]) % 2 == (task.evaluated % 2)[:, None]
-    assert place[same].mean() > place[~same].mean() + 0.05
-
-
 REFUSED = {
     "mask": ({"mask_user_positives": True}, "not a user who looks for items"),
     "temperature": ({"temperature_kind": "per-user"}, "per-user"),
@@ -222,3 +205,89 @@ def test_no_held_out_session_of_two_is_refused():
     fold = fold._replace(held_time=np.arange(len(fold.held_item)) * 10)
     with pytest.raises(InputError, match="no held-out session"):
         retrieval_task(apart, fold)
+
+
+PAIRS = [(0, i) for i in (5, 3, 8, 1, 2)] + [(1, 4)] + [(2, 7), (2, 6)]
+GENRES = np.ones((20, 1), bool)
+
+
+def cut(found) -> list[list[int]]:
+    return [part.tolist() for part in np.split(found.item, found.offsets[1:-1])]
+
+
+def test_by_time_the_first_are_the_earlier():
+    found = cut(halves(events(PAIRS, 3, GENRES), "time"))
+    assert found == [[5, 3], [8, 1, 2], [7], [6]]
+
+
+@pytest.mark.parametrize("by", HALVES)
+def test_a_user_with_one_positive_has_no_half_and_no_half_is_empty(by):
+    found = cut(halves(events(PAIRS, 3, GENRES), by))
+    assert [sorted(found[0] + found[1]), sorted(found[2] + found[3])] == [
+        [1, 2, 3, 5, 8],
+        [6, 7],
+    ]
+    assert [len(part) for part in found] == [2, 3, 1, 1]
+
+
+def test_random_halves_are_no_halves_in_time_and_keep_its_order():
+    long = [(u, i) for u in range(30) for i in range(20)]
+    fitted = events(long, 30, GENRES)
+    by_hash, by_time = (halves(fitted, by) for by in ("random", "time"))
+    assert (by_hash.offsets == by_time.offsets).all()
+    parts = cut(by_hash)
+    assert all(part == sorted(part) for part in parts)
+    early = np.array([np.mean(np.array(part) < 10) for part in parts[::2]])
+    assert 0.4 < early.mean() < 0.6
+    assert len({tuple(part) for part in parts}) == 60  # another cut for each user
+    again = halves(fitted, "random")
+    assert (again.item == by_hash.item).all()
+
+
+USER = np.array([7] * 8 + [9] * 9)
+TIME = HOUR * np.array([0, 0, 1, 1, 3, 8, 8, 9] + [9] * 9)
+CLICKS = Clicks(USER, np.arange(17) + 100, TIME)
+
+
+def by_loop(clicks: Clicks, gap: float) -> list[int]:
+    found = [0]
+    for before, after in zip(range(16), range(1, 17)):
+        new = clicks.user[before] != clicks.user[after]
+        new |= clicks.time[after] - clicks.time[before] > gap * HOUR
+        found.append(found[-1] + bool(new))
+    return found
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 2.0, 6.0])
+def test_a_session_ends_after_the_gap_or_with_the_user(gap):
+    assert sessions(CLICKS, gap).tolist() == by_loop(CLICKS, gap)
+
+
+def test_a_gap_of_just_its_length_ends_nothing():
+    assert len(set(sessions(CLICKS, 2.0)[:5])) == 1
+    assert len(set(sessions(CLICKS, 1.99)[:5])) == 2
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.0, 6.0])
+def test_pairs_are_of_one_session_and_each_event_has_as_many_as_its_session_allows(gap):
+    of = sessions(CLICKS, gap)
+    query, candidate = session_pairs(CLICKS, gap)
+    assert (of[query] == of[candidate]).all()
+    assert (query != candidate).all()
+    assert len(set(zip(query, candidate))) == len(query)
+    wanted = [min(PARTNERS, (of == s).sum() - 1) for s in of]
+    assert np.bincount(query, minlength=17).tolist() == wanted
+    assert np.bincount(candidate, minlength=17).tolist() == wanted
+    assert 0 in wanted or gap == 6.0
+    assert max(wanted) == PARTNERS
+
+
+def test_an_events_partners_are_not_those_next_to_it():
+    query, candidate = session_pairs(CLICKS, 1.0)
+    last = query >= 8  # the session of nine
+    assert len(set((candidate - query)[last])) > 4
+
+
+def test_nothing_gives_no_pair():
+    empty = np.zeros(0, np.int64)
+    assert session_pairs(Clicks(empty, empty, empty), 1.0)[0].size == 0

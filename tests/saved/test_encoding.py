@@ -8,7 +8,6 @@ import pytest
 
 from experiments.serve import serve
 from research.config import Config
-from research.evaluate import top_k
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.features import (
     COLUMN_FEATURES,
@@ -19,7 +18,6 @@ from research.features import (
     static_features,
 )
 from research.prepare import prepare
-from research.saved.histories import as_events, read_histories, read_users
 from research.saved.model import check_saveable
 from research.serving import Serving
 from research.types import CATEGORY, NUMBER, TEXT, Column, InputError, Table
@@ -43,17 +41,6 @@ def test_known_users_have_the_vectors_of_training(name, tmp_path):
     vectors = encoded.vectors[[place[user] for user in users.tolist()]]
     np.testing.assert_allclose(vectors, result.user_vectors, rtol=0, atol=1e-6)
     assert encoded.notes == ()
-
-
-def test_lists_do_not_depend_on_how_many_users_are_scored_at_once(monkeypatch):
-    _, _, model = trained()
-    items = model.items.id.tolist()
-    encoded = model.encode({n: [items[n]] for n in range(11)})
-    whole = model.rank(encoded, k=5)
-    monkeypatch.setattr(top_k, "TILE", 4)
-    tiles = model.rank(encoded, k=5)
-    np.testing.assert_array_equal(tiles.items, whole.items)
-    np.testing.assert_allclose(tiles.scores, whole.scores, rtol=1e-6)
 
 
 @pytest.mark.parametrize("prior", [0.0, 0.7])
@@ -92,22 +79,6 @@ def test_a_mapping_is_encoded_as_a_file_is(tmp_path):
     assert not np.allclose(reordered.vectors[1], from_files.vectors[1])
 
 
-def test_vectors_depend_on_nobody_else(tmp_path):
-    _, _, model = trained()
-    both = model.encode({900: [9, 2], 1000: [23, 30]})
-    np.testing.assert_allclose(
-        model.encode({1000: [23, 30]}).vectors[0], both.vectors[1], atol=1e-6
-    )
-
-
-def test_unknown_items_are_counted_and_passed_over():
-    _, _, model = trained()
-    encoded = model.encode({900: [9, 1, 2, 1, 3]})
-    assert len(encoded.notes) == 1
-    assert "such as 1, are passed over: 2, with 3 of the 5 clicks" in encoded.notes[0]
-    np.testing.assert_array_equal(encoded.vectors, model.encode({900: [9, 2]}).vectors)
-
-
 def test_a_repeat_of_a_click_counts_once_as_in_training():
     _, _, model = trained()
     encoded = model.encode({900: [9, 2, 9, 9]})
@@ -136,25 +107,6 @@ def test_times_in_milliseconds_are_those_in_seconds(tmp_path, capsys):
     path.write_text("\n".join([header, *late, f"{rows[0]}000000000000", ""]))
     with pytest.raises(InputError, match="expected timestamps in one unit"):
         model.encode(path)
-
-
-def test_no_click_at_all_has_no_ages(tmp_path):
-    _, _, model = trained(**INPUTS["ids and ages of clicks"])
-    path = tmp_path / "h.csv"
-    path.write_text("user,item,timestamp\n900,,\n")
-    assert np.isfinite(model.encode(path, {900: {"age": 30}}).vectors).all()
-
-
-@pytest.mark.parametrize("nothing", ["", None, float("nan")])
-def test_a_category_that_is_not_given_is_missing(nothing):
-    _, _, model = trained(**INPUTS["features alone"])
-    users = {1: {"gender": nothing}, 2: {"gender": "F"}}
-    events = as_events(
-        read_histories({1: [9], 2: [9]}, model.users, model.items),
-        read_users(users, model.users),
-        model.sides,
-    ).events
-    assert events.users.columns["gender"].values.tolist() == ["", "F"]
 
 
 def test_an_empty_history_leaves_the_features_or_nothing():
@@ -233,46 +185,6 @@ def test_histories_that_cannot_be_meant_are_refused(case, tmp_path):
         trained()[2].encode(path)
     with pytest.raises(InputError, match="can't be read"):
         trained()[2].encode(tmp_path / "none.csv")
-
-
-@pytest.mark.parametrize("header", ["user,item,timestamp", "timestamp,item, user "])
-def test_columns_may_stand_in_any_order_with_spaces_around(header, tmp_path, capsys):
-    model, path, users = trained()[2], tmp_path / "h.csv", tmp_path / "u.csv"
-    items = model.items.id[:3].tolist()
-    clicks = [
-        {"user": 7, "item": item, "timestamp": 9 - n} for n, item in enumerate(items)
-    ]
-    names = [name.strip() for name in header.split(",")]
-    rows = [",".join(str(click[name]) for name in names) for click in clicks]
-    path.write_text("\n".join([header, *rows, ""]))
-    users.write_text("gender, user,age\nF,7,31\n")
-    found = model.encode(path, users)
-    expected = model.encode({7: items[::-1]}, {7: {"gender": "F", "age": 31}})
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    assert found.notes == expected.notes
-    assert capsys.readouterr().err == ""
-
-
-def test_users_may_be_named_by_their_table_alone(tmp_path):
-    model, path, users = trained()[2], tmp_path / "h.csv", tmp_path / "u.csv"
-    path.write_text("user,item\n")
-    users.write_text("user,gender,age\n7,F,31\n999,M,20\n")
-    found = model.encode(path, users)
-    rows = {7: {"gender": "F", "age": 31}, 999: {"gender": "M", "age": 20}}
-    expected = model.encode({7: [], 999: []}, rows)
-    assert found.ids.tolist() == [7, 999]
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    for nothing in (path, {}):
-        with pytest.raises(InputError, match="name no user"):
-            model.encode(nothing)
-
-
-def test_a_file_that_lacks_a_column_gets_one_line(tmp_path, capsys):
-    path = tmp_path / "h.csv"
-    path.write_text("user,when,score\n1,2,3\n")
-    with pytest.raises(InputError, match="expected columns user,item, found"):
-        trained()[2].encode(path)
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("clicks", ["17", b"17", {17, 5}, 17])

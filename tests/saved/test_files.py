@@ -114,13 +114,6 @@ def test_a_write_that_fails_leaves_the_earlier_model(at, folder, monkeypatch):
     assert load_model(folder).config == before.config
 
 
-def test_a_new_model_takes_the_place_of_the_old_one(folder):
-    other = trained(user_features=(), encoder="last-click")[2]
-    save_model(other, folder)
-    assert load_model(folder).config == other.config
-    assert len(contents(folder)) == 2
-
-
 def test_a_reader_beside_a_writer_has_the_later_model(folder, monkeypatch):
     """Another process saves between the reader's header and its arrays."""
     other = trained(user_features=(), encoder="last-click")[2]

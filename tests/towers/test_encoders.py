@@ -13,8 +13,6 @@ from research.config import Config
 from research.prepare import check_config, prepare
 from research.towers import ENCODERS
 from research.towers.inputs import UserInput, Words
-from research.train.loop import train
-from research.train.model import make_model
 from research.types import InputError
 from tests.world import made_fold
 
@@ -212,18 +210,6 @@ def test_self_attention_has_four_heads_where_they_share_the_width(d, heads):
         assert kernel.shape == (d, heads, d // heads)
 
 
-def test_an_encoder_learns_in_the_loop():
-    config = Config(
-        encoder="self-attention",
-        **{"batch": 128, "epochs": 3, "history": 5, "dim": 8},
-        **{"user_hidden": (8,), "item_hidden": (8,)},
-    )
-    done = train(config, made_fold())
-    losses = [row["loss"] for row in done.history]
-    assert losses[-1] < losses[0]
-    assert np.isfinite(done.user_vectors).all()
-
-
 def test_attention_by_the_candidate_is_refused_with_the_reason():
     assert "target-attention" not in ENCODERS
     with pytest.raises(InputError, match="joins the towers"):
@@ -240,12 +226,3 @@ def test_attention_by_the_candidate_is_refused_with_the_reason():
 def test_an_encoder_with_nothing_to_ask_by_is_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
         prepare(Config(**changes), made_fold())
-
-
-def test_a_history_longer_than_any_users_is_cut_to_the_longest():
-    phase = made_fold()
-    longest = int(np.diff(phase.fitted.offsets).max())
-    config = prepare(Config(history=10**6, encoder="self-attention"), phase).config
-    assert config.history == longest
-    assert make_model(config).history == longest
-    assert prepare(Config(history=longest - 1), phase).config.history == longest - 1

@@ -3,10 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from research.config import Config
 from research.prepare import prepare
-from research.towers.inputs import HISTORY, SideArrays, UserLookup, user_lookup
+from research.towers.inputs import (
+    HISTORY,
+    SHORT,
+    SideArrays,
+    UserLookup,
+    pooled,
+    rows_of,
+    user_lookup,
+)
 from research.train.model import serve_pairs, serve_side
 from research.train.run_state import init_state
 from research.types import Events
@@ -69,27 +78,6 @@ def test_nothing_at_or_after_the_position_and_no_other_user_is_seen():
         assert lists(found)[row] == before[row]
 
 
-def test_the_first_event_of_a_user_has_no_history():
-    fitted = made_fold().fitted
-    first = fitted.offsets[:-1]
-    users = np.arange(fitted.n_users)
-    assert not gathered(fitted, fitted.item, users, first).keep.any()
-
-
-def test_a_history_of_length_none_needs_no_rows():
-    fitted = made_fold().fitted
-    found = user_lookup(
-        SideArrays({}, jnp.zeros((fitted.n_users, 0))),
-        jnp.asarray(fitted.item),
-        jnp.asarray(fitted.offsets, jnp.int32),
-        jnp.array([0, 1]),
-        jnp.array([3, 40]),
-        0,
-    )
-    assert HISTORY not in found.ids
-    assert found.keep.shape == (2, 0)
-
-
 def test_evaluation_sees_all_that_is_fitted_and_no_more():
     """World's events are the fitted ones: a position at the end sees the last."""
     phase = made_fold(fit_on="train")
@@ -118,21 +106,6 @@ def test_a_user_is_served_with_its_last_event():
     assert np.abs(whole - shorter).max() > 1e-3
 
 
-def test_a_shuffled_history_is_the_same_items_in_another_order():
-    fitted, entity, position = every_position()
-    whole = lists(gathered(fitted, fitted.item, entity, position))
-    shuffled = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
-    again = lists(gathered(fitted, fitted.item, entity, position, shuffled=True))
-    assert shuffled == again
-    assert [sorted(row) for row in shuffled] == [sorted(row) for row in whole]
-    full = [n for n, row in enumerate(whole) if len(row) == LENGTH]
-    # Each item comes first about as often: 1 in 5 is the latest.
-    latest = [shuffled[n][0] == whole[n][0] for n in full]
-    oldest = [shuffled[n][0] == whole[n][-1] for n in full]
-    assert 0.15 < np.mean(latest) < 0.25
-    assert 0.15 < np.mean(oldest) < 0.25
-
-
 def test_the_user_of_a_pair_is_encoded_without_its_event():
     layers = {"dim": 8, "user_hidden": (8,), "item_hidden": (8,)}
     run = prepare(Config(history=LENGTH, user_features=(), **layers), made_fold())
@@ -145,3 +118,23 @@ def test_the_user_of_a_pair_is_encoded_without_its_event():
     users = world.pairs.query[pairs]
     before = run.model.serve_users(params, world, users, event)
     np.testing.assert_allclose(found, before, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 5, SHORT, SHORT + 1])
+def test_the_sum_and_both_gradients_are_those_of_the_definition(length):
+    draw = np.random.default_rng(0)
+    table = jnp.asarray(draw.normal(size=(9, 4)), jnp.float32)
+    ids = jnp.asarray(draw.integers(0, 9, (3, length)), jnp.int32)
+    weight = jnp.asarray(draw.normal(size=(3, length)), jnp.float32)
+    np.testing.assert_array_equal(rows_of(table, ids), table[ids])
+
+    def defined(weight: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sum(weight[:, :, None] * rows, axis=1) ** 2)
+
+    def found(weight: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.sum(pooled(weight, rows) ** 2)
+
+    given = weight, table[ids]
+    both = (jax.value_and_grad(f, argnums=(0, 1))(*given) for f in (found, defined))
+    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

@@ -179,18 +179,6 @@ def test_served_by_dot_products_vectors_keep_their_lengths_and_directions():
         np.testing.assert_allclose(vectors / lengths, unit, atol=1e-5)
 
 
-def test_history_and_item_tables_are_apart():
-    model, params, world = made()
-    tables = params["tables"]
-    assert tables["history"].shape == tables["item"].shape
-    ids = jnp.arange(20, dtype=jnp.int32)
-    others = {**params, "tables": {**tables, "history": tables["history"] + 1.0}}
-    users, items = serve_all(model, params, world, ids)
-    moved, same = serve_all(model, others, world, ids)
-    assert not np.allclose(users, moved)
-    np.testing.assert_array_equal(items, same)
-
-
 def test_tables_start_small_each_with_values_of_its_own():
     sizes = {"history": 300, "item": 300, "age": 300}
     tables = init_tables(jax.random.key(0), sizes, 16, 0.05)
@@ -206,16 +194,6 @@ def test_tables_start_small_each_with_values_of_its_own():
     for table in init_tables(jax.random.key(0), sizes, 600, 0.0).values():
         expected = np.sqrt(2 / sum(table.shape))
         assert float(jnp.std(table)) == pytest.approx(expected, rel=0.05)
-
-
-def test_only_the_features_that_are_used_have_tables():
-    demographics = {"gender", "age", "occupation", "zip"}
-    tables = made(item_features=("id",))[1]["tables"]
-    assert set(tables) == {"item", "history"} | demographics
-    tables = made(encoder="none", user_features=("id",))[1]["tables"]
-    assert set(tables) == {"user", "item", "decade"}
-    tables = made(history=0)[1]["tables"]
-    assert set(tables) == {"item", "decade"} | demographics
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.7])
@@ -242,15 +220,6 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate):
     kept = out(jax.random.key(1), rate) * (1 - rate) / width
     assert abs(kept - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / width)
     assert out(jax.random.key(2), rate) != out(jax.random.key(1), rate)
-
-
-def test_normalised_rows_have_length_one_and_keep_their_direction():
-    rows = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
-    rows *= np.array([1e-4, 1e-2, 1, 10, 1e3, 1e6], np.float32)[:, None]
-    out = np.asarray(normalise(jnp.asarray(rows)))
-    np.testing.assert_allclose(np.linalg.norm(out, axis=1), 1, rtol=1e-5)
-    cosines = (out * rows).sum(axis=1) / np.linalg.norm(rows, axis=1)
-    np.testing.assert_allclose(cosines, 1, rtol=1e-5)
 
 
 def test_a_zero_row_stays_zero_with_a_finite_gradient():

@@ -96,23 +96,6 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(name, tmp_path):
     assert after.seconds > 0
 
 
-def test_what_is_kept_is_all_that_an_epoch_leaves(tmp_path):
-    """Names of the arrays: a field of the state that is added must be among them."""
-    path = tmp_path / "kept.npz"
-    config = dataclasses.replace(
-        arm("in-batch+logq", SMALL),
-        negatives=("in-batch", "vector-cache:32"),
-        frequency="streaming",
-        temperature_kind="per-user",
-    )
-    with pytest.raises(CutOff):
-        train(config, made_fold(), cut_off_after(1), checkpoint=kept_at(path))
-    names = set(read_arrays(path))
-    assert {"about", "seconds", "state.key", "state.step"} <= names
-    for field in ("params", "optimiser", "source_states", "frequency", "temperatures"):
-        assert any(name.startswith(f"state.{field}") for name in names), field
-
-
 def test_a_short_training_keeps_nothing(tmp_path):
     path = tmp_path / "kept.npz"
     train(SMALL, made_fold(), checkpoint=kept_at(path, interval=3600.0))

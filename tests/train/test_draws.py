@@ -6,13 +6,18 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from experiments.arms import REPEATED, arm
+from experiments.arms import arm
 from research.config import Config, structure
+from research.losses import LOSSES, Loss
+from research.losses.entry import CATALOGUE
 from research.negatives import SOURCES, SourceEntry
 from research.negatives.source import uniform
 from research.prepare import prepare
+from research.train.loop import train
+from research.train.optimisers import OPTIMISERS, Optimiser
 from research.train.run_state import init_state, traced_values
 from research.train.step import make_step
 from tests.world import made_fold
@@ -56,13 +61,6 @@ def test_loader_workers_repeat_draws_in_turn_and_in_every_epoch():
     assert epoch > 8
     assert [draws.index(one) for one in draws] == [turns.index(turn) for turn in turns]
     assert drawn_at([0], loader_workers=4, seed=1) != draws[:1]
-
-
-@pytest.mark.parametrize("name", REPEATED)
-def test_an_arm_with_workers_differs_in_them_alone(name):
-    fresh, repeated = vars(arm(name)), vars(arm(f"{name}+workers"))
-    assert {n for n in fresh if fresh[n] != repeated[n]} == {"loader_workers"}
-    assert fresh["loader_workers"] == 0
 
 
 def test_a_row_masks_what_its_own_user_has():
@@ -110,3 +108,62 @@ def test_a_seed_decides_all_initial_values_and_the_steps():
     one, again, other = states
     assert all(np.array_equal(*pair) for pair in zip(one, again, strict=True))
     assert not any(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("loss", ["psl-tanh", "debiased", "sampled-softmax"])
+def test_a_learned_temperature_follows_the_slope_of_the_loss(loss):
+    """Also where a loss has it besides its logits, as a power or a floor."""
+    config = Config(
+        batch=64,
+        dim=8,
+        user_features=("id",),
+        encoder="none",
+        user_hidden=(),
+        item_hidden=(),
+        loss=loss,
+        temperature=0.15,
+        temperature_kind="learned",
+        optimiser="SGD",
+        learning_rate=0.01,
+    )
+    with OPTIMISERS.added("SGD", Optimiser("SGD", optax.identity, optax.identity)):
+        run = prepare(config, made_fold())
+        world, sizes = run.world
+        state, hyper = init_state(run, world, sizes), traced_values(run.config)
+        step = jax.jit(make_step(structure(run.config)))
+        rows = jnp.arange(64, dtype=jnp.int32)
+
+        def at(moved):
+            learned = {n: v + moved for n, v in state.params["loss"].items()}
+            params = {**state.params, "loss": learned}
+            return step(state._replace(params=params), rows, hyper, world)
+
+        (after, _), (_, above), (_, below) = at(0.0), at(0.02), at(-0.02)
+    slope = (float(above["loss"]) - float(below["loss"])) / 0.04
+    (start,), (end,) = (x.params["loss"].values() for x in (state, after))
+    assert float(start - end) == pytest.approx(0.01 * slope, rel=0.02)
+
+
+@pytest.mark.parametrize("shape", [(), (64, 1), (1,)])
+def test_a_loss_gives_one_value_per_row(shape):
+    """What is none would be broadcast by the mean over the batch."""
+    entry = Loss(lambda positive, negatives, hyper: jnp.zeros(shape))
+    config = Config(loss="wrong", batch=64, epochs=1, dim=8, user_hidden=(8,))
+    with (
+        LOSSES.added("wrong", entry),
+        pytest.raises(ValueError, match=r"loss wrong: expected one value per row"),
+    ):
+        train(config, made_fold())
+
+
+def test_a_loss_has_the_logits_of_all_candidates_by_the_temperature_of_the_positive():
+    """A row's positive is one of the candidates: so its logit is among theirs."""
+
+    def nearest(positive, negatives, hyper, context):
+        return jnp.abs(context.catalogue - positive[:, None]).min(axis=1)
+
+    entry = Loss(nearest, needs=frozenset({CATALOGUE}))
+    config = Config(loss="nearest", batch=64, epochs=1, dim=8, dropout=0.0)
+    with LOSSES.added("nearest", entry):
+        (row,) = train(config, made_fold()).history
+    assert row["loss"] < 1e-4

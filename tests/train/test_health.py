@@ -10,7 +10,6 @@ import pytest
 from research.config import Config
 from research.events import catalogue, fold
 from research.train import health as module
-from research.train import run_state
 from research.train.health import Health, collapse, measure
 from research.train.loop import train
 from tests.world import made_fold, made_ratings
@@ -77,20 +76,6 @@ def test_an_item_of_many_pairs_is_no_collapse(capsys):
     assert "collapsed" not in capsys.readouterr().err
 
 
-def test_an_item_of_many_pairs_hides_no_collapse(capsys, monkeypatch):
-    """Every user has the same vector, which the mean cosine is kept from saying."""
-    monkeypatch.setattr(module, "COLLAPSED", 2.0)
-    serve = module.serve_pairs
-
-    def alike(*given):
-        users, items = serve(*given)
-        return jnp.ones_like(users), items
-
-    monkeypatch.setattr(module, "serve_pairs", alike)
-    train(dataclasses.replace(SMALL, batch=256, epochs=1), few_items())
-    assert "1.7% of the users' lists are distinct" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_a_loss_of_0_is_said(capsys):
     """A cache that is never full draws nothing."""
@@ -110,20 +95,3 @@ def test_every_epoch_has_them_and_the_alarm_is_said_once(capsys, monkeypatch):
         assert row["user_norm"] == pytest.approx(1, rel=1e-5)
         assert all(math.isfinite(row[name]) for name in Health._fields)
     assert capsys.readouterr().err.count("collapsed:") == 1
-
-
-@pytest.mark.slow
-def test_any_batch_size_will_do():
-    """A smaller batch than the sample, and one that fills it."""
-    fold = made_fold()
-    for batch in (64, 600):
-        row = train(SMALL.__class__(**{**SMALL.__dict__, "batch": batch}), fold).history
-        assert row[-1]["score_spread"] > 0
-
-
-@pytest.mark.slow
-def test_two_rows_of_a_batch_are_no_sample_of_the_users(capsys, monkeypatch):
-    monkeypatch.setattr(run_state, "collapse", lambda row, by_item: "collapsed")
-    for batch in (2, 64):
-        train(dataclasses.replace(SMALL, batch=batch, epochs=1), made_fold())
-        assert ("collapsed" in capsys.readouterr().err) == (batch == 64)

@@ -11,20 +11,17 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from experiments.arms import arm
 from research.config import Config, structure
-from research.prepare import check_config, prepare
+from research.prepare import prepare
 from research.train.loop import compiled_epoch, train
 from research.train.optimiser import (
     Touched,
     decayed_rate,
-    distinct,
     init_optimiser,
     move,
 )
 from research.train.optimisers import OPTIMISERS, Optimiser
 from research.train.run_state import init_state, traced_values
-from research.types import InputError
 from tests.world import made_fold
 
 HYPER = {
@@ -132,26 +129,6 @@ def test_gradient_descent_moves_and_decays_what_is_looked_up(moved):
     np.testing.assert_allclose(found["user"]["w"], net, rtol=1e-5)
 
 
-def test_distinct_sums_the_gradients_of_a_row_whatever_was_in_the_index():
-    rng = np.random.default_rng(4)
-    ids, grads = rng.integers(0, 50, 40), rng.normal(size=(40, 3)).astype(np.float32)
-    index = rng.integers(-5, 5_000, 50)
-    rows, sums, number, _ = distinct(
-        jnp.asarray(ids, jnp.int32),
-        jnp.asarray(grads),
-        jnp.asarray(index, jnp.int32),
-        size=48,
-    )
-    assert rows.shape == (48,)
-    assert sums.shape == (48, 3)
-    assert number == len(set(ids))
-    assert set(rows[:number].tolist()) == set(ids)
-    assert int(rows[number:].min()) > 50
-    for row, found in zip(rows[:number], sums[:number], strict=True):
-        np.testing.assert_allclose(found, grads[ids == int(row)].sum(axis=0), rtol=1e-5)
-    assert not sums[number:].any()
-
-
 def rows_with_memory(name: str, state, table: str) -> list[int] | None:
     """Rows of a table of which the optimiser's state is no longer as at the start.
 
@@ -211,27 +188,6 @@ def test_a_row_whose_gradient_is_zero_is_not_touched(name, moved):
     assert rows_with_memory(name, state, "item") in ([7], None)
 
 
-def test_history_slots_that_are_empty_touch_nothing():
-    # The first pairs of users have no history, yet each slot looks up some row.
-    before, after, index, world = epoch_of("lazy-adam", 1)
-    queries, positions = world.pairs.query[index[0]], world.pairs.position[index[0]]
-    used: set[int] = set()
-    for user, position in zip(queries.tolist(), positions.tolist(), strict=True):
-        first = max(int(world.offsets[user]), position - 5)
-        used |= set(np.asarray(world.item[first:position]).tolist())
-    old, new = (np.asarray(s.params["tables"]["history"]) for s in (before, after))
-    moved = set(np.flatnonzero((old != new).any(axis=1)).tolist())
-    assert moved <= used
-    assert len(moved) > len(used) / 2
-
-
-@pytest.mark.parametrize("name", SPARSE)
-def test_row_sparse_optimisers_learn(name):
-    config = dataclasses.replace(SMALL, optimiser=name, table_rate=10.0)
-    losses = [row["loss"] for row in train(config, made_fold()).history]
-    assert losses[-1] < losses[0]
-
-
 @pytest.mark.parametrize(("end", "shares"), [(0.0, (1, 0.5, 0)), (0.2, (1, 0.6, 0.2))])
 def test_the_learning_rate_falls_along_a_cosine(end, shares):
     two, ats = jnp.float32(2.0), jnp.float32([0.0, 0.5, 1.0])
@@ -255,11 +211,6 @@ def test_at_the_end_of_a_falling_learning_rate_nothing_moves():
     assert np.any(last[0.0][1] != last[1.0][1])
 
 
-def test_an_optimiser_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="unknown optimiser 'lazyadam'"):
-        check_config(dataclasses.replace(arm("in-batch"), optimiser="lazyadam"))
-
-
 @pytest.mark.parametrize("touched_only", [False, True])
 def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_only):
     """Plain gradient descent: by hand, and in a run of the training loop."""
@@ -280,7 +231,3 @@ def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_
     np.testing.assert_allclose(after["tables"]["item"], new, rtol=1e-5)
     np.testing.assert_allclose(after["user"]["w"], 1 - 0.01 * (of_net + 0.1), rtol=1e-5)
     assert losses[-1] < losses[0]
-
-
-def test_the_plain_optimiser_is_offered_first():
-    assert [*OPTIMISERS][:3] == ["adamw", "lazy-adam", "rowwise-adagrad"]

@@ -15,7 +15,6 @@ from research.losses.context import StepScores
 from research.losses.partial_auc import within_bounds
 from research.losses.top_k import (
     Thresholds,
-    first_items,
     kth_highest,
     kth_largest,
 )
@@ -101,15 +100,6 @@ def test_factors_are_the_tables_rows():
         np.testing.assert_allclose(found, unit, rtol=1e-5)
 
 
-def test_initial_values_have_the_scale_asked_for():
-    fold = made_fold()
-    for scale, expected in ((1.0, 1.0), (0.01, 0.01), (0.0, np.sqrt(2 / (60 + 64)))):
-        config = Config(**{**vars(arm("mf-cosine")), "table_scale": scale})
-        run = prepare(config, fold)
-        table = init_state(run, *run.world).params["tables"]["user"]
-        assert float(jnp.std(table)) == pytest.approx(expected, rel=0.05)
-
-
 def test_ranks_of_a_step_are_over_all_items():
     step = step_of("mf-lambda-rank", table_scale=1.0)
     scores = scores_of(step.before, step.batch, cosine=False)
@@ -149,16 +139,6 @@ def test_a_threshold_is_of_items_and_columns_that_are_there():
     for k, expected in ((1, 0.7), (2, 0.5), (3, 0.1)):
         found = kth_highest(rows, step, {"cutoff": jnp.float32(k)})
         assert float(found.value[0]) == pytest.approx(expected)
-
-
-def test_the_first_items_are_cut_where_nine_in_ten_users_end():
-    offsets = np.cumsum([0, 3, 0, 1, *[2] * 7])
-    item = np.arange(offsets[-1]) + 50
-    items = np.asarray(first_items(item, offsets).items)
-    assert items.shape == (10, 2)
-    assert items[0].tolist() == [50, 51]  # of three
-    assert items[1].tolist() == [-1, -1]
-    assert items[2].tolist() == [53, -1]
 
 
 @pytest.mark.parametrize("negatives", ["uniform-outside:20", "uniform:20"])
