@@ -170,6 +170,14 @@ def each(function: Callable[..., float], *arrays: Named, over: str) -> Named:
     return Named(np.array(found, float).reshape(shape), labels)
 
 
+def joined(axis: str, parts: Mapping[Any, Named]) -> Named:
+    """Arrays of the same axes as one, with a further axis at the end."""
+    first = next(iter(parts.values()))
+    values = [part.along(*first.labels) for part in parts.values()]
+    labels = {**shared(*parts.values()), axis: tuple(parts)}
+    return Named(np.stack(values, axis=-1), labels)
+
+
 def tidy(
     found: Mapping[str, Named],
     over: Sequence[str] = SEED,
@@ -318,47 +326,45 @@ def claim(
 @styled
 def lines(
     points: pd.DataFrame,
-    x: str,
-    y: str,
-    colour: str,
+    columns: tuple[str, str, str],
     style: Callable[[Any], Look],
     labels: tuple[str, str],
     *,
     facet: str = "",
     height: float = 3.9,
+    sharey: bool = True,
     name: Callable[[Any], str] = str,
     **marks: Any,
 ) -> tuple[Figure, dict[Any, Axes]]:
     """Draws y by x: a panel for each facet, in it a line for each colour.
 
-    Where points have the ends of intervals (y_low and y_high), a band is behind the
-    line. Panels share the scale of y. The labels are of x and of y.
+    Columns are those of x, of y and of the colour. Where points have the ends of intervals (y_low and y_high), a band is behind the
+    line. The labels are of x and of y.
 
     Returns:
       the figure, and its panels by facet.
     """
     facets = list(dict.fromkeys(points[facet])) if facet else [""]
-    figure, axes = blank(height, ncols=len(facets), sharey=True, squeeze=False)
+    figure, axes = blank(height, ncols=len(facets), sharey=sharey, squeeze=False)
     by_facet = dict(zip(facets, axes[0], strict=True))
     axes[0, 0].set_ylabel(labels[1])
     for place, panel in by_facet.items():
         panel.set_xlabel(labels[0])
         part = points[points[facet] == place] if facet else points
-        draw(panel, part, x, y, colour, style, name, **marks)
+        draw(panel, part, columns, style, name, **marks)
     return figure, by_facet
 
 
 def draw(
     panel: Axes,
     points: pd.DataFrame,
-    x: str,
-    y: str,
-    colour: str,
+    columns: tuple[str, str, str],
     style: Callable[[Any], Look],
     name: Callable[[Any], str] = str,
     **marks: Any,
 ) -> None:
     """Draws a line for each colour on a panel, with its band where it has one."""
+    x, y, colour = columns
     for label, line in points.groupby(colour, sort=False):
         look = style(label)
         marks = {"marker": look.marker, "ms": 4, **EDGE, **marks}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.studies.recovery import CLICKS, ITEMS, USERS
+from experiments.studies.dial import CLICKS, ITEMS, USERS
 from research.report.records import load_records, load_stored, read_header
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.grid import SHORTER
 from experiments.inputs import prepared_run, study_split
-from experiments.studies.recovery import recovered
+from experiments.studies.dial import recovered
 from experiments.study import StudyOptions
 from research.config import Config
 from research.positives import log_share

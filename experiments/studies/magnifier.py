@@ -160,18 +160,17 @@ def magnifier_figure(frame: pd.DataFrame) -> Drawing:
         for k, colour, marker in zip(frame.k.unique(), SPARE_COLOURS, "os^")
     }
     labels = "temperature of the loss", "share of the gradient on negatives"
+    columns, name = ("temperature", "formula", "k"), "hardest {}".format
     figure, panels = lines(
-        *(frame, "temperature", "formula", "k", looks.__getitem__, labels),
-        **{"facet": "model", "name": "hardest {}".format, "marker": ""},
+        frame, columns, looks.__getitem__, labels, facet="model", name=name, marker=""
     )
     ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
     for model, panel in panels.items():
         for k, row in frame[frame.model == model].groupby("k"):
             ends = row["share"] - row.share_low, row.share_high - row["share"]
-            panel.errorbar(
-                *(row.temperature, row["share"], np.nan_to_num(ends).clip(0)),
-                **{"fmt": looks[k].marker, "color": looks[k].colour, "ms": 4.5},
-            )
+            marks: Any = {"fmt": looks[k].marker, "color": looks[k].colour, "ms": 4.5}
+            reach = np.nan_to_num(ends).clip(0)
+            panel.errorbar(row.temperature, row["share"], reach, **marks)
         panel.set_title(f"{model} model", loc="left")
         panel.set_xscale("log")
         panel.set_xticks(ticks, [f"{value:g}" for value in ticks])

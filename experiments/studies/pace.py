@@ -249,9 +249,8 @@ def pace_figure(frame: pd.DataFrame, data: Data) -> Drawing:
     x["seconds of training steps"] = examples / header["batch"] * steps
     points = points.assign(**x).melt(["arm", "ndcg"], [*x], "by", "x")
     labels = "", "NDCG@20 on validation"
-    figure, panels = lines(
-        *(points, "x", "ndcg", "arm", looks(frame.arm).__getitem__, labels), facet="by"
-    )
+    style = looks(frame.arm).__getitem__
+    figure, panels = lines(points, ("x", "ndcg", "arm"), style, labels, facet="by")
     level = LEVEL * curves.reduce("epoch", np.max).at(arm=REFERENCE).item()
     for by, panel in panels.items():
         panel.axhline(level, color="0.4", linestyle=(0, (5, 3)))

@@ -29,8 +29,8 @@ from experiments.studies.calibration.report import (
     heading,
     verdicts,
 )
+from experiments.studies.dial import best_items, recovered
 from experiments.studies.learned_world import drawn_fold
-from experiments.studies.recovery import best_items, recovered
 from experiments.study import StudyOptions
 from research.negatives.strength import correction_strength
 from research.positives import log_share

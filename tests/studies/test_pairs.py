@@ -5,8 +5,8 @@ import pytest
 
 from experiments.studies.calibration import REMOVED, STRENGTHS
 from experiments.studies.calibration.pairs import KINDS, drawn_exposure, judged
+from experiments.studies.dial import best_items, recovered
 from experiments.studies.learned_world import World, drawn_fold
-from experiments.studies.recovery import best_items, recovered
 from research.config import Config
 from research.positives import log_share
 

@@ -33,6 +33,7 @@ from numpy import ndarray
 from experiments.studies import STUDIES
 from experiments.studies.calibration.pairs import JUDGED, Kind, drawn_exposure, judged
 from experiments.studies.calibration.pairs import KINDS as OWN
+from experiments.studies.dial import best_items, recovered
 from experiments.studies.learned_world import (
     CLICKED,
     drawn_fold,
@@ -41,7 +42,6 @@ from experiments.studies.learned_world import (
     trained_logits,
     training,
 )
-from experiments.studies.recovery import best_items, recovered
 from experiments.study import StudyOptions, save_cells
 from research.calibration import Calibration, NoScale, calibrate
 from research.positives import log_share

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from experiments.studies.dial import TOP, recovered
 from experiments.studies.learned_world import World
-from experiments.studies.recovery import TOP, recovered
 from research.config import Config
 from research.negatives.strength import correction_strength
 from research.positives import log_share
