@@ -316,7 +316,7 @@ def claim(
         if lacking := int((~np.isfinite(values.values)).sum()):
             return [
                 text,
-                f"none in {lacking} of {seeds_text(values.values.size)}",
+                f"no value in {lacking} of {seeds_text(values.values.size)}",
                 FAILS,
             ]
         values = values.interval()

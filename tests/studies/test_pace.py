@@ -100,7 +100,7 @@ def test_verdicts_follow_the_records():
 
 def test_an_arm_that_doesnt_reach_the_level_fails_and_says_so(tmp_path):
     top = dict.fromkeys(ARMS, 0.2) | {REFERENCE: 0.3}
-    assert verdicts({}, {}, top=top)[0][1:] == ["none in 3 of 3 seeds", "fails"]
+    assert verdicts({}, {}, top=top)[0][1:] == ["no value in 3 of 3 seeds", "fails"]
     page = page_of(stored({}, {}, top=top), tmp_path)
     assert page.count("| - | - | 10.00 | - | - |") == len(ARMS) - 1
 
