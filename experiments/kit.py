@@ -22,15 +22,20 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from experiments.study import StudyOptions, save_measured
-from research.report.intervals import Estimate, Interval, over_seeds
+from research.report.intervals import Interval, over_seeds, two_way
 from research.report.pages import seeds_text
 from research.report.pictures import EDGE, Look, blank, styled
 from research.report.predictions import FAILS, statement
 from research.report.records import Stored
 
-SEED = ("seed",)
+SEED, USER = SAMPLES = ("seed", "user")  # axes that intervals are over
 # The entry of records with the labels of an axis, where it isn't the plural.
-STORED = {"removed": "removed", "quality": "spreads", "exposure": "spreads"}
+STORED = {
+    "removed": "removed",
+    "quality": "spreads",
+    "exposure": "spreads",
+    "in_loss": "lambdas",
+}
 Labels = dict[str, tuple[Any, ...]]
 
 
@@ -96,19 +101,17 @@ class Named:
         """A function of each number."""
         return Named(function(self.values), self.labels)
 
-    def interval(
-        self,
-        over: Sequence[str] = SEED,
-        estimate: Callable[[ndarray], Estimate] = over_seeds,
-    ) -> Interval:
-        """The mean over the axes that are left, with its 95 % interval.
+    def interval(self) -> Interval:
+        """The mean with its 95 % interval: over seeds, and over users if it has them.
 
-        Without ends where some number isn't finite; the mean is then inf or NaN.
+        Without ends where some seed's number isn't finite; the mean is then inf or NaN.
         """
-        values = self.along(*over)
-        if not np.isfinite(values).all() and estimate is over_seeds:
+        if USER in self.labels:
+            return Interval(*map(float, two_way(self.along(USER, SEED)).interval()))
+        values = self.along(SEED)
+        if not np.isfinite(values).all():
             return Interval(float(values.mean()), np.nan, np.nan)
-        return Interval(*map(float, estimate(values).interval()))
+        return over_seeds(values).interval()
 
     def _with(self, function: Callable[..., ndarray], other: Any) -> "Named":
         if not isinstance(other, Named):
@@ -178,25 +181,24 @@ def joined(axis: str, parts: Mapping[Any, Named]) -> Named:
     return Named(np.stack(values, axis=-1), labels)
 
 
-def tidy(
-    found: Mapping[str, Named],
-    over: Sequence[str] = SEED,
-    estimate: Callable[[ndarray], Estimate] = over_seeds,
-) -> pd.DataFrame:
+def tidy(found: Mapping[str, Named], over: Sequence[str] = SAMPLES) -> pd.DataFrame:
     """One row per cell of the axes that intervals aren't over: the tidy table.
 
     An array over those axes has three columns: its mean, and the ends of the interval
     as _low and _high. Another has one, its number at the cell.
     """
-    labels = shared(*found.values())
-    kept = {name: every for name, every in labels.items() if name not in over}
+    labels: Labels = {}
+    for array in found.values():
+        labels |= {
+            name: tuple(v) for name, v in array.labels.items() if name not in over
+        }
     rows = []
-    for place in places(kept):
+    for place in places(labels):
         row = dict(place)
         for name, array in found.items():
             cell = array.at(**place)
             if cell.labels:
-                row |= cell.interval(over, estimate).columns(name)
+                row |= cell.interval().columns(name)
             else:
                 row[name] = cell.values.item()
         rows.append(row)
@@ -239,9 +241,9 @@ class Data(dict[str, Named]):
         """The labels of an axis.
 
         Raises:
-          KeyError: no array has it.
+          StopIteration: no array has it.
         """
-        return shared(*self.values())[axis]
+        return next(tuple(a.labels[axis]) for a in self.values() if axis in a.labels)
 
     def at(self, **where: Any) -> "Data":
         """The arrays at labels of axes, those without such an axis whole."""
@@ -331,28 +333,38 @@ def lines(
     labels: tuple[str, str],
     *,
     facet: str = "",
+    row: str = "",
     height: float = 3.9,
-    sharey: bool = True,
+    sharey: Any = True,
     name: Callable[[Any], str] = str,
     **marks: Any,
 ) -> tuple[Figure, dict[Any, Axes]]:
     """Draws y by x: a panel for each facet, in it a line for each colour.
 
-    Columns are those of x, of y and of the colour. Where points have the ends of intervals (y_low and y_high), a band is behind the
-    line. The labels are of x and of y.
+    Columns are those of x, of y and of the colour. Where points have the ends of
+    intervals (y_low and y_high), a band is behind the line. The labels are of x and of
+    y; a row of panels has its own one.
 
     Returns:
-      the figure, and its panels by facet.
+      the figure, and its panels by facet; by row and facet where there are rows.
     """
     facets = list(dict.fromkeys(points[facet])) if facet else [""]
-    figure, axes = blank(height, ncols=len(facets), sharey=sharey, squeeze=False)
-    by_facet = dict(zip(facets, axes[0], strict=True))
-    axes[0, 0].set_ylabel(labels[1])
-    for place, panel in by_facet.items():
-        panel.set_xlabel(labels[0])
+    rows = list(dict.fromkeys(points[row])) if row else [""]
+    shape: Any = {"nrows": len(rows), "ncols": len(facets), "squeeze": False}
+    figure, axes = blank(height, **shape, sharex=bool(row), sharey=sharey)
+    panels = {}
+    for (r, in_row), (c, place) in itertools.product(
+        enumerate(rows), enumerate(facets)
+    ):
+        panel = panels[(in_row, place) if row else place] = axes[r, c]
         part = points[points[facet] == place] if facet else points
+        part = part[part[row] == in_row] if row else part
         draw(panel, part, columns, style, name, **marks)
-    return figure, by_facet
+        if r == len(rows) - 1:
+            panel.set_xlabel(labels[0])
+        if c == 0:
+            panel.set_ylabel(in_row or labels[1])
+    return figure, panels
 
 
 def draw(
