@@ -566,7 +566,7 @@ def _panels(
         row="row",
         height=4.2,
         sharey=sharey,
-        name="in the loss: {:g}".format,
+        name="lambda {:g}".format,
         ms=3,
         lw=1.2,
     )
