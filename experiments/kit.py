@@ -97,6 +97,14 @@ class Named:
             out = out.reduce(axis, np.mean)
         return out
 
+    def stacked(self, axis: str, *axes: str) -> "Named":
+        """With some axes as one at the end, whose labels are theirs in tuples."""
+        labels = {n: each for n, each in self.labels.items() if n not in axes}
+        both = tuple(itertools.product(*(self.labels[name] for name in axes)))
+        shape = [*map(len, labels.values()), len(both)]
+        values = self.along(*labels, *axes).reshape(shape)
+        return Named(values, {**labels, axis: both})
+
     def map(self, function: Callable[[ndarray], ndarray]) -> "Named":
         """A function of each number."""
         return Named(function(self.values), self.labels)
@@ -158,17 +166,17 @@ def places(labels: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(labels, cell, strict=True))
 
 
-def each(function: Callable[..., float], *arrays: Named, over: str) -> Named:
+def each(function: Callable[..., float], *arrays: Named, over: str = "") -> Named:
     """A function of the arrays along one axis, at each cell of their other axes.
 
     An array without that axis gives its number at the cell.
     """
     labels = shared(*arrays)
-    labels.pop(over)
-    found = [
-        function(*(array.at(**place).values for array in arrays))
-        for place in places(labels)
-    ]
+    labels.pop(over, None)
+    found = []
+    for place in places(labels):
+        cells = [array.at(**place) for array in arrays]
+        found.append(function(*(c.values if c.labels else c.item() for c in cells)))
     shape = [len(names) for names in labels.values()]
     return Named(np.array(found, float).reshape(shape), labels)
 
