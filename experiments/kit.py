@@ -387,8 +387,8 @@ def draw(
     x, y, colour = columns
     for label, line in points.groupby(colour, sort=False):
         look = style(label)
-        marks = {"marker": look.marker, "ms": 4, **EDGE, **marks}
-        panel.plot(line[x], line[y], color=look.colour, label=name(label), **marks)
+        shown = {"marker": look.marker, "ms": 4, **EDGE, **marks}
+        panel.plot(line[x], line[y], color=look.colour, label=name(label), **shown)
         if f"{y}_low" in line:
             ends = line[f"{y}_low"], line[f"{y}_high"]
             panel.fill_between(line[x], *ends, color=look.colour, alpha=0.15, lw=0)
