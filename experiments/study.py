@@ -6,7 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from numpy import ndarray
 
 from experiments.grid import MOST_SEEDS, Experiment
@@ -160,23 +159,6 @@ def save_measured(
         about["digest"] = ratings_of(*data).digest
     header = study_header(name, options.dataset, options.quick, **about)
     return save_study(options.out, header, arrays)
-
-
-def save_cells(
-    options: StudyOptions,
-    name: str,
-    cells: Sequence[Mapping[str, Any]],
-    shape: Sequence[int],
-    swept: Mapping[str, Sequence[float]],
-    **about: Any,
-) -> Path:
-    """Writes the numbers of each cell of a study's sweep; returns the records' path."""
-    arrays = {}
-    for what in cells[0]:
-        values = np.array([cell[what] for cell in cells], "<f4")
-        arrays[what] = values.reshape(*shape, *values.shape[1:])
-    arrays |= {what: np.array(values, "<f4") for what, values in swept.items()}
-    return save_measured(options, name, arrays, **about)
 
 
 def described(design: str, terms: Mapping[str, str], note: str = "") -> str:

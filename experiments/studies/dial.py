@@ -15,30 +15,21 @@ Expect a mean regret of the rule of about 0.01 of recovered items, of always cor
 fully several times as much.
 """
 
-import itertools
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import stats
 
-from experiments.studies.recovery import (
-    ARMS,
-    CLICKS,
-    GROUPS,
-    ITEMS,
-    SPREADS,
-    TOP,
-    USERS,
-    best_items,
-    recipe,
-    recovered,
-)
-from experiments.study import SIMULATED, Report, StudyOptions, described, save_measured
+from experiments.arms import arm
+from experiments.kit import Data, Named, collect, each, joined, lines, places, tidy
+from experiments.study import SIMULATED, Report, StudyOptions, described
+from research.config import Config
 from research.contrast import MORE
 from research.data.synthetic import (
     Synthetic,
@@ -56,38 +47,69 @@ from research.report.pictures import Drawing, blank, legend_above, look, styled
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 from research.train.loop import train
+from research.types import InputError
 
 NAME = "dial"
+ARMS = ("in-batch", "in-batch+logq")
+SPREADS = (0.0, 0.25, 0.5, 0.75, 1.0)  # Zipf exponents of quality and of exposure
 CORRELATIONS = (0.0, 0.7)
-STRENGTHS = tuple(np.round(np.arange(-0.25, 1.501, 0.05), 2))
+STRENGTHS = tuple(np.round(np.arange(-0.25, 1.501, 0.05), 2).tolist())
+RULE, LIMIT = "rule", "limit"  # a further strength; the model of endless clicks
+PLACE = "quality exposure correlation seed"
+AXES = {
+    "recovered": f"arm {PLACE} strength",
+    "clicked": f"arm {PLACE} strength",
+    "limit": f"{PLACE} strength",
+    "rule": PLACE,
+    "limit_rule": PLACE,
+}
+USERS, ITEMS, GROUPS, CLICKS, TOP = 600, 400, 40, 50, 20
 SHOWN = 20  # further clicks per user, on which the strength could be chosen
 LATER = 1000  # added to a world's seed for its further clicks
+ROWS = 256  # users at a time, whose scores stay in the processor's cache
+RECIPE: dict[str, Any] = {
+    "user_features": (),
+    "item_features": ("id",),
+    "dim": 32,
+    "user_hidden": (64,),
+    "item_hidden": (64,),
+    "batch": 256,
+    "epochs": 12,
+    "learning_rate": 3e-3,
+}
 
 
-class Cell(NamedTuple):
-    """One synthetic data set: its place along each axis of the arrays, its world."""
+def recipe(name: str, seed: int, epochs: int | None = None) -> Config:
+    """The config of an arm on synthetic data; by default with the epochs of RECIPE."""
+    changes = {**RECIPE, "seed": seed}
+    if epochs is not None:  # 0 is refused, not the default
+        changes["epochs"] = epochs
+    return dataclasses.replace(arm(name), **changes)
 
-    place: tuple[int, int, int, int]
-    world: Synthetic
+
+def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:
+    """Marks each user's 20 items of highest score; among equal ones the first count.
+
+    Raises:
+      InputError: there are fewer than 20 items.
+    """
+    if scores.shape[1] < TOP:
+        raise InputError(f"{scores.shape[1]} items: the best {TOP} need as many")
+    marked = np.empty(scores.shape, bool)
+    for start in range(0, len(scores), ROWS):
+        rows = scores[start : start + ROWS]
+        least = np.partition(rows, -TOP, axis=1)[:, -TOP, None]
+        above, level = rows > least, rows == least
+        room = TOP - above.sum(axis=1, keepdims=True)
+        marked[start : start + ROWS] = above | (
+            level & (np.cumsum(level, axis=1) <= room)
+        )
+    return marked
 
 
-def cells(seeds: int, quick: bool) -> Iterator[Cell]:
-    """Every synthetic data set of the study; a quick run has the four corners."""
-    spreads = SPREADS[:: len(SPREADS) - 1] if quick else SPREADS
-    correlations = CORRELATIONS[:1] if quick else CORRELATIONS
-    axes = (enumerate(spreads), enumerate(spreads), enumerate(correlations))
-    for (q, quality), (e, exposure), (c, correlation) in itertools.product(*axes):
-        for seed in range(seeds):
-            yield Cell(
-                (q, e, c, seed),
-                make_synthetic(
-                    *(USERS, ITEMS, GROUPS),
-                    quality=quality,
-                    exposure=exposure,
-                    seed=seed,
-                    correlation=correlation,
-                ),
-            )
+def recovered(scores: Float[ndarray, "u i"], truth: Bool[ndarray, "u i"]) -> float:
+    """The share of each user's 20 most relevant items among its 20 highest scores."""
+    return float((best_items(scores) & truth).sum(axis=1).mean() / TOP)
 
 
 def click_gain(
@@ -122,8 +144,7 @@ def trained(
     The last strength is the rule's own, from the clicks' log q and the true exposure.
 
     Returns:
-      recovered shares and gains on further clicks of each arm and strength; the rule's
-      strength.
+      recovered shares and gains on further clicks; the rule's strength.
     """
     fold, truth = made_fold(world, CLICKS, seed), best_items(relevance(world))
     clicks = np.concatenate(list(draw_clicks(world, SHOWN, LATER + seed)))
@@ -143,109 +164,70 @@ def trained(
 def run_dial(options: StudyOptions) -> Path:
     """Measures each strength on each synthetic data set; returns the records.
 
-    Arrays: spreads, correlations, strengths; recovered and clicked
-    [arm, quality, exposure, correlation, seed, strength] and limit without the arm, all
-    with the rule's strength as the last one; rule and limit_rule
-    [quality, exposure, correlation, seed].
+    A quick run has the four corners.
     """
-    quick = options.quick
-    spreads = SPREADS[:: len(SPREADS) - 1] if quick else SPREADS
-    correlations = CORRELATIONS[:1] if quick else CORRELATIONS
-    shape = len(spreads), len(spreads), len(correlations), options.seeds
-    many = *shape, len(STRENGTHS) + 1
-    arrays = {
-        name: np.zeros(size, "<f4")
-        for name, size in {
-            "recovered": (len(ARMS), *many),
-            "clicked": (len(ARMS), *many),
-            "limit": many,
-            "rule": shape,
-            "limit_rule": shape,
-        }.items()
-    }
-    for place, world in cells(options.seeds, quick):
-        shares, gains, rule = trained(world, place[-1], 2 if quick else None)
-        arrays["limit"][place], arrays["limit_rule"][place] = population(world)
-        arrays["rule"][place] = rule
-        for a in range(len(ARMS)):
-            arrays["recovered"][a, *place] = shares[a]
-            arrays["clicked"][a, *place] = gains[a]
-        options.progress(
-            f"data set {place}: rule {rule:.2f} recovers "
-            + ", ".join(f"{n} {shares[a, -1]:.3f}" for a, n in enumerate(ARMS))
-        )
-    arrays |= {
-        "spreads": np.array(spreads, "<f4"),
-        "correlations": np.array(correlations, "<f4"),
-        "strengths": np.array(STRENGTHS, "<f4"),
-    }
-    options = options._replace(dataset=SIMULATED)
-    return save_measured(options, NAME, arrays, arms=list(ARMS))
+    spreads = SPREADS[:: len(SPREADS) - 1] if options.quick else SPREADS
+    correlations = CORRELATIONS[:1] if options.quick else CORRELATIONS
+    labels: dict[str, Sequence[Any]] = {"quality": spreads, "exposure": spreads}
+    labels["correlation"] = correlations
+
+    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        for place in places({**labels, "seed": range(options.seeds)}):
+            world = make_synthetic(USERS, ITEMS, GROUPS, **place)
+            epochs = 2 if options.quick else None
+            shares, gains, rule = trained(world, place["seed"], epochs)
+            limit, limit_rule = population(world)
+            numbers = {"recovered": shares, "clicked": gains, "rule": rule}
+            yield place, {**numbers, "limit": limit, "limit_rule": limit_rule}
+            options.progress(
+                f"data set {place}: rule {rule:.2f} recovers "
+                + ", ".join(f"{n} {shares[a, -1]:.3f}" for a, n in enumerate(ARMS))
+            )
+
+    points = {**labels, "arm": ARMS, "strength": STRENGTHS}
+    return collect(options._replace(dataset=SIMULATED), NAME, AXES, points, found())
 
 
 FIXED = {"never": 0.0, "half": 0.5, "always": 1.0}
 LIMIT_REACH, REACH, MOST_REGRET = 0.1, 0.2, 0.03
 CLICK_RANGE = (0.9, 1.1)
 ENOUGH = 0.9  # of the data sets
-AXES = ("quality", "exposure", "correlation", "seed")
 
 
-def nearest_best(
-    shares: Float[ndarray, "*n s"],
-    strengths: Float[ndarray, " s"],
-    rule: Float[ndarray, "*n"] | float,
-) -> Float[ndarray, "*n"]:
+def nearest_best(shares: Float[ndarray, " s"], rule: float) -> float:
     """The strength that recovers most; of equally good ones the nearest to the rule."""
-    most = shares == shares.max(axis=-1, keepdims=True)
-    off = np.abs(strengths - np.asarray(rule)[..., None])
-    return strengths[np.where(most, off, np.inf).argmin(axis=-1)]
+    off = np.abs(np.array(STRENGTHS) - rule)
+    return STRENGTHS[np.where(shares == shares.max(), off, np.inf).argmin()]
 
 
-def dial_frame(stored: Stored) -> pd.DataFrame:
+def dial_frame(data: Data) -> pd.DataFrame:
     """One row per synthetic data set and model, ``limit`` among the models.
 
-    Columns: the data set's spreads, correlation and seed; the model; the rule's
-    strength and the best one; what the best, the rule and each fixed strength recover;
-    the strength that ranks further clicks best (none in the limit).
+    rule_strength is the rule's, best_strength recovers most and click_strength ranks
+    further clicks best (none in the limit); the other columns are what the best, the
+    rule and each fixed strength recover.
     """
-    arrays = stored.floats()
-    strengths = np.round(arrays["strengths"], 2)
-    spreads, correlations = arrays["spreads"], np.round(arrays["correlations"], 2)
-    names = stored.header["arms"]
-    shape = arrays["rule"].shape
-    lines = []
-    for place in itertools.product(*(range(n) for n in shape)):
-        q, e, c, seed = place
-        first = dict(
-            zip(AXES, (spreads[q], spreads[e], correlations[c], seed), strict=True)
-        )
-        models = [("limit", arrays["limit"], arrays["limit_rule"], None)]
-        models += [
-            (name, arrays["recovered"][a], arrays["rule"], arrays["clicked"][a])
-            for a, name in enumerate(names)
-        ]
-        for name, found, rules, clicked in models:
-            shares, rule = found[place][:-1], rules[place]
-            fixed = {
-                name: shares[np.flatnonzero(strengths == value)[0]]
-                for name, value in FIXED.items()
-            }
-            by_clicks = np.nan
-            if clicked is not None:
-                by_clicks = strengths[clicked[place][:-1].argmax()]
-            lines.append(
-                {
-                    **first,
-                    "model": name,
-                    "rule_strength": rule,
-                    "best_strength": nearest_best(shares, strengths, rule),
-                    "click_strength": by_clicks,
-                    "best": shares.max(),
-                    "rule": found[place][-1],
-                    **fixed,
-                }
-            )
-    return pd.DataFrame(lines)
+
+    def models(limit: Named, of_arms: Named) -> Named:
+        parts = {name: of_arms.at(arm=name) for name in data.labels("arm")}
+        return joined("model", {LIMIT: limit, **parts})
+
+    tried, strengths = [*STRENGTHS], np.array(STRENGTHS)
+    every = models(data["limit"], data["recovered"])
+    rule = models(data["limit_rule"], data["rule"])
+    clicked = data["clicked"].at(strength=tried).reduce("strength", np.argmax)
+    found, none = every.at(strength=tried), data["limit_rule"] * np.nan
+    return tidy(
+        {
+            "rule_strength": rule,
+            "best_strength": each(nearest_best, found, rule, over="strength"),
+            "click_strength": models(none, clicked.map(lambda n: strengths[n])),
+            "best": found.reduce("strength", np.max),
+            RULE: every.at(strength=RULE),
+            **{way: every.at(strength=value) for way, value in FIXED.items()},
+        },
+        over=(),
+    )
 
 
 def share_text(true: Sequence[bool]) -> tuple[float, str]:
@@ -282,11 +264,11 @@ def verdicts(frame: pd.DataFrame) -> list[list[str]]:
         gap = np.abs(rows.best_strength - rows.rule_strength)
         return share_text(list(gap <= reach + 1e-9))
 
-    limit = frame[frame.model == "limit"]
+    limit = frame[frame.model == LIMIT]
     share, found = near(limit, LIMIT_REACH)
     text = f"limit: best strength within {LIMIT_REACH:g} of the rule"
     out = [decided(text, found, share == 1)]
-    for model in dict.fromkeys(frame.model[frame.model != "limit"]):
+    for model in dict.fromkeys(frame.model[frame.model != LIMIT]):
         rows = frame[frame.model == model]
         share, found = near(rows, REACH)
         text = f"{model}: best strength within {REACH:g} of the rule in 90 %"
@@ -348,60 +330,38 @@ def rule_figure(frame: pd.DataFrame) -> Drawing:
 
     The points are the means over the seeds of each kind of data set.
     """
-    models = list(dict.fromkeys(frame.model[frame.model != "limit"]))
-    kinds = frame.groupby(["model", *AXES[:3]], sort=False, as_index=False).mean()
-    regret = {model: regrets(frame, model) for model in models}
+    models = [LIMIT, *dict.fromkeys(frame.model[frame.model != LIMIT])]
+    keys = ["model", "quality", "exposure", "correlation"]
+    kinds = frame.groupby(keys, sort=False, as_index=False).mean()
     figure, (left, right) = blank(3.8, ncols=2)
     left.plot([0, 1.2], [0, 1.2], color="#888888", lw=1, label="best = rule")
-    limit = kinds[kinds.model == "limit"]
-    left.plot(
-        limit.rule_strength, limit.best_strength, "x", color="#888888", ms=4,
-        label="endless clicks",
-    )  # fmt: skip
-    for model in models:
+    for n, model in enumerate(models):
         rows, style = kinds[kinds.model == model], look(model)
-        left.plot(
-            rows.rule_strength, rows.best_strength, style.marker, ms=4, alpha=0.7,
-            color=style.colour, label=f"trained, {model}",
-        )  # fmt: skip
+        colour, marker = ("#888888", "x") if model == LIMIT else style
+        name = "endless clicks" if model == LIMIT else f"trained, {model}"
+        at, best = rows.rule_strength, rows.best_strength
+        left.plot(at, best, marker, ms=4, alpha=0.7, color=colour, label=name)
+        if model != LIMIT:
+            means = np.array([*regrets(frame, model).values()])
+            y = np.arange(len(means)) + 0.16 * (2 * n - 3)
+            reach = np.abs(means[:, 1:] - means[:, :1]).T
+            right.errorbar(means[:, 0], y, xerr=reach, fmt=marker, color=colour, ms=5)
     left.set(xlabel="strength by the rule", ylabel="best total strength")
-    ways = list(regret[models[0]])
-    for m, model in enumerate(models):
-        means = np.array([regret[model][way] for way in ways])
-        at = np.arange(len(ways)) + 0.16 * (2 * m - 1)
-        reach = np.abs(means[:, 1:] - means[:, :1]).T
-        style = look(model)
-        right.errorbar(
-            means[:, 0], at, xerr=reach, fmt=style.marker, color=style.colour, ms=5
-        )
-    right.set_yticks(range(len(ways)), [f"{way}" for way in ways])
+    right.set_yticks(range(len(means)), [*FIXED, RULE])
     right.invert_yaxis()
     right.set_xlim(left=0)
     right.set_xlabel("mean regret, in recovered share [95 %]")
     right.set_ylabel("how the strength is set")
-    legend_above(figure, left, _heading(frame), 4, fontsize=9)
+    title = "How much of log q to correct, and what other choices cost"
+    legend_above(figure, left, title, 4, fontsize=9)
     return Drawing(figure, kinds)
-
-
-def _heading(frame: pd.DataFrame) -> str:
-    compared = [row for row in verdicts(frame) if "recovers more than" in row[0]]
-    if all(verdict == "holds" for _, _, verdict in compared):
-        return (
-            "The strength from exposure recovers more than correcting never, half or "
-            "always"
-        )
-    return "How much of log q to correct, and what other choices cost"
 
 
 def report_dial(stored: Stored) -> Report:
     """The study's table, page and figure."""
-    frame = dial_frame(stored)
-    return Report(
-        {".csv": frame},
-        dial_page(frame),
-        {"-rule": rule_figure(frame)},
-        verdicts(frame),
-    )
+    frame = dial_frame(Data.of(stored, AXES, strength=(*STRENGTHS, RULE)))
+    drawings = {"-rule": rule_figure(frame)}
+    return Report({".csv": frame}, dial_page(frame), drawings, verdicts(frame))
 
 
 PANELS = {
@@ -450,16 +410,18 @@ def dial_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
       title: the heading.
     """
     rule = frame.rule.iloc[0]
-    figure, panels = blank(3.8, ncols=len(PANELS))
-    for panel, (column, label) in zip(panels, PANELS.items(), strict=True):
-        for arm, line in frame.groupby("arm", sort=False):
-            style = {"color": look(str(arm)).colour, "label": arm}
-            panel.plot(line.strength, line[column], **style)
-            best = line.loc[line[column].idxmax()]
-            marker = look(str(arm)).marker
-            panel.plot(best.strength, best[column], marker, color=style["color"])
+    points = frame.melt(["arm", "strength"], [*PANELS], "found", "value")
+    labels = "strength: log q in the loss + prior", ""
+    columns = "strength", "value", "arm"
+    figure, panels = lines(
+        points, columns, look, labels, facet="found", sharey=False, marker=""
+    )
+    for found, panel in panels.items():
+        for name, line in frame.groupby("arm", sort=False):
+            best, style = line.loc[line[found].idxmax()], look(str(name))
+            panel.plot(best.strength, best[found], style.marker, color=style.colour)
         panel.axvline(rule, color="#555555", linestyle=(0, (4, 3)), label="rule")
-        panel.set(xlabel="strength: log q in the loss + prior", ylabel=label)
+        panel.set_ylabel(PANELS[found])
     heading = f"The rule says {rule:.2f}; marks: the highest point of each curve"
-    legend_above(figure, panels[0], title or heading, 3)
+    legend_above(figure, panels["recovered"], title or heading, 3)
     return Drawing(figure, frame)

@@ -19,29 +19,35 @@ gradient at temperature 0.02, 20 % at 0.1 and 1.2 % at 1, where all weigh the sa
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Int
-from matplotlib.axes import Axes
 from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of
+from experiments.kit import Data, Named, collect, lines, tidy
 from experiments.studies.probe.bias import make_point
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.studies.probe.negatives import follow
-from experiments.study import Report, StudyOptions, save_measured
+from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.marks import Range
 from research.prepare import check_config, prepare
-from research.report.intervals import over_seeds
 from research.report.pages import interval_text, markdown_table
-from research.report.pictures import SPARE_COLOURS, Drawing, above, blank, styled
+from research.report.pictures import (
+    SPARE_COLOURS,
+    Drawing,
+    Look,
+    legend_above,
+    styled,
+)
 from research.report.records import Stored
 from research.train.world import World
 from research.types import InputError
@@ -51,6 +57,7 @@ MODELS = ("untrained", "trained")
 TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 QUICK_TEMPERATURES = (0.02, 0.1, 1.0)
 KS = (1, 10, 100)
+AXES = {name: "model temperature k seed" for name in ("measured", "formula")}
 EPOCHS, ROWS = 10, 512
 QUICK_EPOCHS, QUICK_ROWS = 1, 64
 
@@ -107,25 +114,10 @@ def _of_the_hardest(
     return jnp.stack([ranked[:, :k].sum(axis=1) / total for k in ks], axis=1)
 
 
-MARKERS = "os^"
-Shares = Float[ndarray, "m t k s"]
-
-
-def magnifier_frame(
-    temperatures: Sequence[float], ks: Sequence[int], measured: Shares, formula: Shares
-) -> pd.DataFrame:
+def magnifier_frame(data: Data) -> pd.DataFrame:
     """One row per model, temperature and k: mean over seeds, interval, formula."""
-    return pd.DataFrame(
-        {
-            **{"model": model, "temperature": temperature, "k": k},
-            **over_seeds(measured[m, t, n]).interval()._asdict(),
-            "formula": float(formula[m, t, n].mean()),
-            "seeds": measured.shape[-1],
-        }
-        for m, model in enumerate(MODELS)
-        for t, temperature in enumerate(temperatures)
-        for n, k in enumerate(ks)
-    )
+    formula = data["formula"].mean_over("seed")
+    return tidy({"share": data["measured"], "formula": formula})
 
 
 def measure_magnifier(
@@ -154,73 +146,59 @@ def measure_magnifier(
     Range(1).check("rows", rows)
     for temperature in temperatures:
         check_config(dataclasses.replace(config, temperature=temperature))
-    models = _shares(config, data_dir, tuple(temperatures), rows)
-    shares = np.stack([models[name] for name in MODELS], axis=1)[..., None]
-    return magnifier_frame(temperatures, KS, *shares)
+    labels = {"model": MODELS, "temperature": tuple(temperatures), "k": KS, "seed": [0]}
+    found = shares(config, data_dir, temperatures, rows)
+    arrays = {n: Named(values[..., None], labels) for n, values in found.items()}
+    return magnifier_frame(Data({}, arrays))
 
 
 @styled
 def magnifier_figure(frame: pd.DataFrame) -> Drawing:
     """Draws one panel per model: the formula as lines, what was measured as marks."""
-    ks, temperatures = frame.k.unique(), frame.temperature
-    figure, panels = blank(3.9, ncols=len(MODELS), sharey=True)
-    for model, axes in zip(MODELS, panels, strict=True):
-        _panel(axes, frame[frame.model == model], ks)
-        axes.set_title(f"{model} model", loc="left")
-    panels[0].set_ylabel("share of the gradient on negatives")
-    last = frame[(frame.model == MODELS[-1]) & (frame.k == ks[1])]
-    ends = last.sort_values("temperature")["mean"].to_numpy()
-    above(
-        figure,
-        f"After training, the {ks[1]} hardest negatives get {100 * ends[0]:.0f} % of "
-        f"the gradient at\ntemperature {temperatures.min():g}, {100 * ends[-1]:.0f} % "
-        f"at {temperatures.max():g} (lines: the softmax's formula; marks: autodiff)",
+    looks = {
+        k: Look(colour, marker)
+        for k, colour, marker in zip(frame.k.unique(), SPARE_COLOURS, "os^")
+    }
+    labels = "temperature of the loss", "share of the gradient on negatives"
+    columns, name = ("temperature", "formula", "k"), "hardest {}".format
+    figure, panels = lines(
+        frame, columns, looks.__getitem__, labels, facet="model", name=name, marker=""
     )
+    ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    for model, panel in panels.items():
+        for k, row in frame[frame.model == model].groupby("k"):
+            ends = row["share"] - row.share_low, row.share_high - row["share"]
+            marks: Any = {"fmt": looks[k].marker, "color": looks[k].colour, "ms": 4.5}
+            reach = np.nan_to_num(ends).clip(0)
+            panel.errorbar(row.temperature, row["share"], reach, **marks)
+        panel.set_title(f"{model} model", loc="left")
+        panel.set_xscale("log")
+        panel.set_xticks(ticks, [f"{value:g}" for value in ticks])
+        panel.minorticks_off()
+        panel.set_ylim(0, 1.02)
+    title = "Share of the gradient that the hardest negatives get, by temperature "
+    legend_above(figure, panel, f"{title}(lines: formula; marks: autodiff)", 3)
     return Drawing(figure, frame)
 
 
-def _panel(axes: Axes, frame: pd.DataFrame, ks: Sequence[int]) -> None:
-    for n, k in enumerate(ks):
-        curve = frame[frame.k == k].sort_values("temperature")
-        colour = SPARE_COLOURS[n]
-        axes.plot(curve.temperature, curve.formula, color=colour, zorder=2)
-        low, high = curve["mean"] - curve.low, curve.high - curve["mean"]
-        axes.errorbar(
-            *(curve.temperature, curve["mean"]),
-            yerr=np.nan_to_num(np.stack([low, high])).clip(0),
-            fmt=MARKERS[n],
-            color=colour,
-            markersize=4.5,
-            linewidth=1,
-            label=f"hardest {k}",
-            zorder=3,
-        )
-    axes.set_xscale("log")
-    ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
-    axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
-    axes.minorticks_off()
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("temperature of the loss")
-    axes.legend(frameon=False)
-
-
-def magnifier_page(frame: pd.DataFrame, gap: float) -> Sequence[str]:
+def magnifier_page(frame: pd.DataFrame, data: Data) -> Sequence[str]:
     """The table in Markdown, one row per temperature."""
-    rows = [
-        [
-            f"{temperature:g}",
-            *(interval_text(r.mean, r.low, r.high, ".3f") for r in part.itertuples()),
+    cells = frame.assign(
+        text=[
+            interval_text(row.share, row.share_low, row.share_high, ".3f")
+            for row in frame.itertuples()
         ]
-        for temperature, part in frame.groupby("temperature")
-    ]
-    names = [f"{model}, hardest {k}" for model in MODELS for k in frame.k.unique()]
+    ).pivot(index="temperature", columns=["model", "k"], values="text")
+    rows = [[f"{temperature:g}", *row] for temperature, row in cells.iterrows()]
+    gap = np.abs((data["measured"] - data["formula"]).values).max()
     about = (
         "Share of the gradient on a row's negatives (the whole catalogue) that goes to "
-        f"the hardest of them. Mean and 95 % t interval over {frame.seeds.max()} "
-        "seeds; trained by full-softmax at 0.1. Measured and formula differ by at most "
-        f"{gap:.1e}."
+        "the hardest of them. Mean and 95 % t interval over "
+        f"{len(data.labels('seed'))} seeds; trained by full-softmax at 0.1. Measured "
+        f"and formula differ by at most {gap:.1e}."
     )
-    return about, markdown_table(["temperature", *names], rows, left=0)
+    heads = [f"{model}, hardest {k}" for model, k in cells.columns]
+    return about, markdown_table(["temperature", *heads], rows, left=0)
 
 
 def run_magnifier(options: StudyOptions) -> Path:
@@ -231,56 +209,53 @@ def run_magnifier(options: StudyOptions) -> Path:
     quick = options.quick
     temperatures = QUICK_TEMPERATURES if quick else TEMPERATURES
     rows = QUICK_ROWS if quick else ROWS
-    shares = np.zeros((2, len(MODELS), len(temperatures), len(KS), options.seeds))
-    for seed in range(options.seeds):
-        config = dataclasses.replace(
-            arm("full-softmax", options.config()),
-            epochs=QUICK_EPOCHS if quick else EPOCHS,
-            seed=seed,
-        )
-        models = _shares(config, options.data_dir, temperatures, rows)
-        for m, name in enumerate(MODELS):
-            shares[:, m, :, :, seed] = models[name]
-            first = shares[0, m, :, 1, seed]
-            low, high = temperatures[0], temperatures[-1]
-            options.progress(
-                f"seed {seed}, {name}: the 10 hardest get {first[0]:.3f} of the "
-                f"gradient at {low:g}, {first[-1]:.3f} at {high:g}"
+
+    def found() -> Iterator[tuple[dict[str, Any], dict[str, ndarray]]]:
+        for seed in range(options.seeds):
+            config = dataclasses.replace(
+                arm("full-softmax", options.config()),
+                epochs=QUICK_EPOCHS if quick else EPOCHS,
+                seed=seed,
             )
-    arrays = {
-        "measured": shares[0].astype("<f4"),
-        "formula": shares[1].astype("<f4"),
-        "temperatures": np.array(temperatures, "<f4"),
-    }
-    return save_measured(options, NAME, arrays, rows=rows)
+            measured = shares(config, options.data_dir, temperatures, rows)
+            yield {"seed": seed}, measured
+            of_trained = measured["measured"][-1, :, 1]
+            options.progress(
+                f"seed {seed}, trained: the {KS[1]} hardest get {of_trained[0]:.3f} of "
+                f"the gradient at {temperatures[0]:g}, {of_trained[-1]:.3f} at "
+                f"{temperatures[-1]:g}"
+            )
+
+    points = {"temperature": temperatures}
+    return collect(options, NAME, AXES, points, found(), rows=rows)
 
 
 def report_magnifier(stored: Stored) -> Report:
     """The study's table and figure."""
-    arrays = stored.floats()
-    measured, formula = arrays["measured"], arrays["formula"]
-    frame = magnifier_frame(stored.axis("temperatures"), KS, measured, formula)
-    gap = float(np.abs(measured - formula).max())
-    drawings = {"": magnifier_figure(frame)}
-    return Report({".csv": frame}, magnifier_page(frame, gap), drawings)
+    data = Data.of(stored, AXES, model=MODELS, k=KS)
+    frame = magnifier_frame(data)
+    return Report(
+        {".csv": frame}, magnifier_page(frame, data), {"": magnifier_figure(frame)}
+    )
 
 
-def _shares(
-    config: Config, data_dir: str | None, temperatures: tuple[float, ...], rows: int
-) -> dict[str, np.ndarray]:
-    """By model: (measured, formula) by temperature by k, means over rows."""
+def shares(
+    config: Config, data_dir: str | None, temperatures: Sequence[float], rows: int
+) -> dict[str, Float[ndarray, "m t k"]]:
+    """Measured and by the formula, by model, temperature and k: means over rows."""
     run = prepare(config, fold_of(config, data_dir))
     config, model, (world, _) = run.config, run.model, run.world
     models, _ = follow(run)
-    out = {}
-    for name, params in models.items():
-        point = make_point(model, params, world, 1.0, rows, config.seed)
+    out: dict[str, list[list[ndarray]]] = {name: [] for name in AXES}
+    for name in MODELS:
+        point = make_point(model, models[name], world, 1.0, rows, config.seed)
         cosines, positive = point.scores, point.positive
-        shares = []
+        for each in out.values():
+            each.append([])
         for value in temperatures:
             at = dataclasses.replace(config, temperature=value)
             measured = measured_share(at, cosines, positive, world, KS)
             closed = formula_share(cosines, positive, value, KS)
-            shares.append(jnp.stack([measured.mean(axis=0), closed.mean(axis=0)]))
-        out[name] = np.stack([np.asarray(s) for s in shares], axis=1)
-    return out
+            out["measured"][-1].append(np.asarray(measured.mean(axis=0)))
+            out["formula"][-1].append(np.asarray(closed.mean(axis=0)))
+    return {name: np.array(values) for name, values in out.items()}

@@ -17,9 +17,9 @@ the less time, the larger the catalogue.
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,17 +32,16 @@ from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER
 from experiments.inputs import prepared_run
+from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
 from experiments.resolve import with_swept
 from experiments.serve import metric_means, serve
-from experiments.study import OVER_SEEDS, Report, StudyOptions, described, save_measured
+from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from experiments.tuned import tuned
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.prepare import Prepared
-from research.report.intervals import Interval, over_seeds
-from research.report.pages import EMPTY, interval_text, markdown_table, seeds_text
-from research.report.pictures import EDGE, Drawing, blank, legend_above, looks, styled
-from research.report.predictions import statement
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, legend_above, looks, styled
 from research.report.records import Stored
 from research.train.loop import train
 
@@ -52,55 +51,51 @@ ARMS = (
     *("in-batch", "in-batch+logq", "mixed+logq", "mixed-popularity+logq"),
     *("uniform-softmax", REFERENCE),
 )
+AXES = {  # curves of NDCG@20 on validation
+    "curves": "arm seed epoch",
+    "step_seconds": "arm turn",
+    "temperatures": "arm",
+    "learning_rates": "arm",
+}
 TURNS, STEPS = 7, 10  # portions of steps that an arm is timed with
 
 
 def run_pace(options: StudyOptions) -> Path:
     """Trains and times each arm on a data set; returns the records.
 
-    Arrays: curves [arm, seed, epoch] of validation NDCG@20; step_seconds [arm, turn];
-    temperatures, learning_rates [arm].
-
     Raises:
       InputError: no temperature was chosen for an arm on this data set.
     """
-    changes = {"fit_on": "train", "left_out": "fitted"}
+    changes = {"fit_on": "train", "left_out": "fitted", "evaluate_every": 1}
     base = options.config(**changes, **SHORTER.get(options.dataset, {}))
     dataset = name_of(options.dataset)
-    configs = [
-        with_swept(arm(name, base), tuned(dataset, name, base.split)) for name in ARMS
-    ]
-
+    configs = {
+        name: with_swept(arm(name, base), tuned(dataset, name, base.split))
+        for name in ARMS
+    }
     if options.quick:
-        configs = [dataclasses.replace(config, epochs=2) for config in configs]
-    configs = [dataclasses.replace(config, evaluate_every=1) for config in configs]
-    shape = len(ARMS), options.seeds, configs[0].epochs
-    curves = np.zeros(shape)
-    for (a, config), seed in itertools.product(enumerate(configs), range(shape[1])):
-        run = prepared_run(dataclasses.replace(config, seed=seed), options.data_dir)
-        curves[a, seed] = validated(run)
-        options.progress(f"{ARMS[a]}, seed {seed}: best {curves[a, seed].max():.4f}")
-    runs = {
-        name: prepared_run(config, options.data_dir)
-        for name, config in zip(ARMS, configs, strict=True)
-    }
-    seconds = step_seconds(runs, 2 if options.quick else TURNS)
-    fitted = runs[REFERENCE].fold.fitted
-    arrays = {
-        "curves": curves.astype("<f4"),
-        "step_seconds": np.array([seconds[name] for name in ARMS], "<f4"),
-        "temperatures": np.array([c.temperature for c in configs], "<f4"),
-        "learning_rates": np.array([c.learning_rate for c in configs], "<f4"),
-    }
-    return save_measured(
-        options,
-        NAME,
-        arrays,
-        arms=list(ARMS),
-        items=fitted.n_items,
-        batch=configs[0].batch,
-        examples=len(fitted.item) // configs[0].batch * configs[0].batch,
-    )
+        configs = {n: dataclasses.replace(c, epochs=2) for n, c in configs.items()}
+    runs = {n: prepared_run(config, options.data_dir) for n, config in configs.items()}
+    reference = runs[REFERENCE]
+    batch, clicks = reference.config.batch, len(reference.fold.fitted.item)
+
+    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        for place in places({"arm": ARMS, "seed": range(options.seeds)}):
+            config = dataclasses.replace(configs[place["arm"]], seed=place["seed"])
+            curve = validated(prepared_run(config, options.data_dir))
+            yield place, {"curves": curve}
+            options.progress(
+                f"{place['arm']}, seed {place['seed']}: best {max(curve):.4f}"
+            )
+        seconds = step_seconds(runs, 2 if options.quick else TURNS)
+        for name, config in configs.items():
+            numbers: dict[str, Any] = {"step_seconds": seconds[name]}
+            numbers["temperatures"] = config.temperature
+            yield {"arm": name}, {**numbers, "learning_rates": config.learning_rate}
+
+    about: dict[str, Any] = {"batch": batch, "examples": clicks // batch * batch}
+    about["items"] = reference.fold.fitted.n_items
+    return collect(options, NAME, AXES, {"arm": ARMS}, found(), **about)
 
 
 def validated(run: Prepared) -> list[float]:
@@ -136,11 +131,8 @@ def step_seconds(runs: Mapping[str, Prepared], turns: int) -> dict[str, list[flo
 LEVEL, LEVEL_TEXT = 0.95, "95 %"  # of the reference's best NDCG@20
 UNCORRECTED, CORRECTED = "in-batch", "in-batch+logq"
 MOST_EXAMPLES = 1.1  # of the reference's: the prediction for each corrected arm
-MOST_TIME = {  # likewise for in-batch+logq, by the number of items at most
-    1_447: 0.8,
-    3_533: 0.5,
-    50_000: 0.05,
-}
+# Likewise for in-batch+logq, by the number of items at most.
+MOST_TIME = {1_447: 0.8, 3_533: 0.5, 50_000: 0.05}
 
 
 def epochs_to(curve: Float[ndarray, " e"], level: float) -> float:
@@ -159,187 +151,123 @@ def epochs_to(curve: Float[ndarray, " e"], level: float) -> float:
     return epoch + (level - before) / (float(curve[epoch]) - before)
 
 
-def pace_frame(stored: Stored) -> pd.DataFrame:
-    """One row per arm, the times and examples also as shares of the full softmax's.
+def derive(data: Data) -> dict[str, Named]:
+    """The columns of the table, times and examples also as shares of the reference's.
 
-    Columns: arm, temperature, learning_rate; best NDCG@20 and best_epoch, means over
-    seeds; examples to the level, and examples_share with _low and _high; reached, in
-    how many seeds; milliseconds of a step and step_share, medians over turns; seconds
-    to the level, and seconds_share with _low and _high, which has the interval of the
-    examples alone. Where a seed doesn't reach the level, the mean is inf.
+    Where a seed doesn't reach the level, the mean is inf. The share of seconds has the
+    interval of the examples alone.
     """
-    header, arrays, lines = stored.header, stored.arrays, []
-    curves, steps = (arrays[n].astype(float) for n in ("curves", "step_seconds"))
-    reference = header["arms"].index(REFERENCE)
-    levels = LEVEL * curves[reference].max(axis=1)
-    epochs = np.array(
-        [[epochs_to(*each) for each in zip(of_arm, levels)] for of_arm in curves]
-    )
-    for a, name in enumerate(header["arms"]):
-        examples = epochs[a] * header["examples"]
-        share = Interval(np.inf, np.nan, np.nan)
-        if np.isfinite(epochs[a]).all():
-            share = over_seeds(epochs[a] / epochs[reference]).interval()
-        step_share = float(np.median(steps[a] / steps[reference]))
-        step = float(np.median(steps[a]))
-        lines.append(
-            {
-                "arm": name,
-                "temperature": round(float(arrays["temperatures"][a]), 6),
-                "learning_rate": round(float(arrays["learning_rates"][a]), 8),
-                "best": curves[a].max(axis=1).mean(),
-                "best_epoch": 1 + curves[a].argmax(axis=1).mean(),
-                "reached": int(np.isfinite(epochs[a]).sum()),
-                "examples": examples.mean(),
-                **share.columns("examples_share"),
-                "milliseconds": 1e3 * step,
-                "step_share": step_share,
-                "seconds": examples.mean() / header["batch"] * step,
-                **Interval(*(step_share * end for end in share)).columns(
-                    "seconds_share"
-                ),
-            }
-        )
-    return pd.DataFrame(lines)
+    curves, steps = data["curves"], data["step_seconds"]
+    best = curves.reduce("epoch", np.max)
+    epochs = each(epochs_to, curves, best.at(arm=REFERENCE) * LEVEL, over="epoch")
+    share = epochs / epochs.at(arm=REFERENCE)
+    examples = epochs.mean_over("seed") * data.header["examples"]
+    step = steps.reduce("turn", np.median)
+    step_share = (steps / steps.at(arm=REFERENCE)).reduce("turn", np.median)
+    return {
+        "temperature": data["temperatures"].map(lambda x: x.round(6)),
+        "learning_rate": data["learning_rates"].map(lambda x: x.round(8)),
+        "best": best.mean_over("seed"),
+        "best_epoch": curves.reduce("epoch", np.argmax).mean_over("seed") + 1,
+        "reached": epochs.map(np.isfinite).reduce("seed", np.sum),
+        "examples": examples,
+        "examples_share": share,
+        "milliseconds": step * 1e3,
+        "step_share": step_share,
+        "seconds": examples / data.header["batch"] * step,
+        "seconds_share": step_share * share,
+    }
 
 
-def verdicts(frame: pd.DataFrame, items: int) -> list[list[str]]:
+def verdicts(data: Data) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
-    out, rows = [], frame.set_index("arm")
-    for name in rows.index.drop([UNCORRECTED, REFERENCE]):
-        text = f"{name}: at most {MOST_EXAMPLES} times the full softmax's examples"
-        out.append(_judged(text, rows.loc[name], "examples_share", MOST_EXAMPLES))
-    most = next(
-        (share for size, share in MOST_TIME.items() if items <= size),
-        min(MOST_TIME.values()),
-    )
+    found, out = derive(data), []
+    for name in data.labels("arm"):
+        if name not in (UNCORRECTED, REFERENCE):
+            text = f"{name}: at most {MOST_EXAMPLES} times the full softmax's examples"
+            share = found["examples_share"].at(arm=name)
+            out.append(claim(text, share, high=MOST_EXAMPLES, form=".3f"))
+    enough = [most for n, most in MOST_TIME.items() if data.header["items"] <= n]
+    most = enough[0] if enough else min(MOST_TIME.values())
     text = f"{CORRECTED}: at most {most} of the full softmax's time"
-    out.append(_judged(text, rows.loc[CORRECTED], "seconds_share", most))
-    reached = int(rows.loc[UNCORRECTED, "reached"])
-    seeds = int(rows.loc[REFERENCE, "reached"])
+    share = found["seconds_share"].at(arm=CORRECTED)
+    out.append(claim(text, share, high=most, form=".3f"))
+    reached = int(found["reached"].at(arm=UNCORRECTED).item())
+    seeds = len(data.labels("seed"))
     never = {0: "holds", seeds: "fails"}.get(reached, "undecided")
-    found = f"reached with {reached} of {seeds} seeds"
-    return [*out, [f"{UNCORRECTED}: never reaches the level", found, never]]
+    said = f"reached with {reached} of {seeds} seeds"
+    return [*out, [f"{UNCORRECTED}: never reaches the level", said, never]]
 
 
-def _judged(text: str, row: "pd.Series[float]", name: str, most: float) -> list[str]:
-    ends = Interval.of(row, name)
-    if not np.isfinite(ends.mean):
-        return [text, "not reached with every seed", "fails"]
-    return statement(text, ends, high=most, form=".3f")
+COLUMNS = (
+    ("best NDCG@20", "best", ".4f"),
+    ("at epoch", "best_epoch", ".1f"),
+    ("examples, million", "millions", ".2f"),
+    ("share [95 %]", "examples_share", ".3f"),
+    ("ms per step", "milliseconds", ".2f"),
+    ("seconds", "seconds", ".1f"),
+    ("share [95 %]", "seconds_share", ".3f"),
+)
+TERMS = {
+    "share": "of what the full softmax needs; that of seconds has the interval of the "
+    "examples alone",
+    "ms per step": "timed without validation and compilation, the arms in turns",
+    "a dash": "some seed does not reach the level",
+}
 
 
-def pace_page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
+def pace_page(frame: pd.DataFrame, data: Data) -> Sequence[str]:
     """What was measured, and one row per arm, in Markdown."""
-    header = stored.header
+    header = data.header
     about = described(
         f"{header['dataset']}: {header['items']:,} items, {header['examples']:,} "
         f"examples per epoch, batch {header['batch']:,}, "
-        f"{seeds_text(stored.arrays['curves'].shape[1])}; each arm at the temperature "
-        "and learning rate that validation chose for it. After every epoch all items "
-        "are ranked for validation. Examples and seconds are those until NDCG@20 is "
+        f"{seeds_text(len(data.labels('seed')))}; each arm at the temperature and "
+        "learning rate that validation chose for it. After every epoch all items are "
+        "ranked for validation. Examples and seconds are those until NDCG@20 is "
         f"{LEVEL_TEXT} of the full softmax's best with the same seed.",
-        {
-            "share": "of what the full softmax needs; that of seconds has the interval "
-            "of the examples alone",
-            "ms per step": "timed without validation and compilation, the arms in "
-            "turns",
-        },
+        TERMS,
         f"{OVER_SEEDS} A larger learning rate needs fewer examples: compare arms of "
         "one rate.",
     )
-    rows = [
-        [
-            f"`{row['arm']}`",
-            f"{row['temperature']:g}",
-            f"{row['learning_rate']:g}",
-            f"{row['best']:.4f}",
-            f"{row['best_epoch']:.1f}",
-            *_reached(row),
-        ]
-        for row in frame.to_dict("records")
-    ]
-    heads = ["arm", "temperature", "learning rate", "best NDCG@20", "at epoch"]
-    heads += ["examples, million", "share [95 %]", "ms per step", "seconds"]
-    return (
-        about,
-        markdown_table([*heads, "share [95 %]"], rows),
+    shown = frame.replace(np.inf, np.nan).rename(
+        columns={"learning_rate": "learning rate"}
     )
-
-
-def _reached(row: dict[str, float]) -> list[str]:
-    step = f"{row['milliseconds']:.2f}"
-    if not np.isfinite(row["examples"]):
-        return ["not reached", EMPTY, step, "not reached", EMPTY]
-    shares = [
-        interval_text(*Interval.of(row, name), ".3f")
-        for name in ("examples_share", "seconds_share")
-    ]
-    examples, seconds = f"{row['examples'] / 1e6:.2f}", f"{row['seconds']:.1f}"
-    return [examples, shares[0], step, seconds, shares[1]]
+    shown = shown.assign(arm="`" + shown.arm + "`", millions=shown.examples / 1e6)
+    stated = {"arm": "", "temperature": "g", "learning rate": "g"}
+    return about, interval_table(shown, stated, COLUMNS, left=1)
 
 
 @styled
-def pace_figure(frame: pd.DataFrame, stored: Stored) -> Drawing:
+def pace_figure(frame: pd.DataFrame, data: Data) -> Drawing:
     """Draws the mean curve of each arm against examples and against seconds."""
-    header, lines = stored.header, []
-    curves = stored.arrays["curves"].astype(float).mean(axis=1)
-    epochs = np.arange(1, curves.shape[1] + 1)
-    order = np.argsort(-curves.max(axis=1))
-    styles = looks(header["arms"])
-    figure, panels = blank(3.9, ncols=2, sharey=True)
-    for a in order:
-        name, row = header["arms"][a], frame.iloc[a]
-        examples = epochs * header["examples"]
-        seconds = examples / header["batch"] * row.milliseconds / 1e3
-        for panel, x in zip(panels, (examples / 1e6, seconds), strict=True):
-            panel.plot(
-                *(x, curves[a], styles[name].marker + "-"),
-                **{"color": styles[name].colour, "label": name, "ms": 4, **EDGE},
-            )
-        lines.append(
-            pd.DataFrame(
-                {"arm": name, "examples": examples, "seconds": seconds}
-                | {"ndcg": curves[a]}
-            )
-        )
-    level = LEVEL * curves[header["arms"].index(REFERENCE)].max()
-    for panel in panels:
+    header, curves = data.header, data["curves"].mean_over("seed")
+    points = tidy({"ndcg": curves})
+    examples = (points.epoch + 1) * header["examples"]
+    steps = points.arm.map(frame.set_index("arm").milliseconds) / 1e3
+    x = {"examples, million": examples / 1e6}
+    x["seconds of training steps"] = examples / header["batch"] * steps
+    points = points.assign(**x).melt(["arm", "ndcg"], [*x], "by", "x")
+    labels = "", "NDCG@20 on validation"
+    style = looks(frame.arm).__getitem__
+    figure, panels = lines(points, ("x", "ndcg", "arm"), style, labels, facet="by")
+    level = LEVEL * curves.reduce("epoch", np.max).at(arm=REFERENCE).item()
+    for by, panel in panels.items():
         panel.axhline(level, color="0.4", linestyle=(0, (5, 3)))
-    panels[0].set_xlabel("examples, million")
-    panels[1].set_xlabel("seconds of training steps")
-    panels[1].set_xscale("log")
-    panels[1].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panels[1].xaxis.set_major_formatter("{x:g}")
-    panels[1].xaxis.set_minor_formatter(NullFormatter())
-    panels[0].set_ylabel("NDCG@20 on validation")
-    handles = panels[0].get_lines()[: len(order)]
-    legend_above(figure, handles, heading(frame, header["items"]), 3)
-    return Drawing(figure, pd.concat(lines, ignore_index=True))
-
-
-def heading(frame: pd.DataFrame, items: int) -> str:
-    """What log q over in-batch negatives saves, if the interval says that it does."""
-    row = frame.set_index("arm").loc[CORRECTED]
-    dashed = f"dashed: {LEVEL_TEXT} of the full softmax's best"
-    if row.seconds_share_high < 1:
-        other = frame.set_index("arm").loc[REFERENCE]
-        at_rates = (
-            ""
-            if row.learning_rate == other.learning_rate
-            else f"\nat learning rates of {row.learning_rate:g} and "
-            f"{other.learning_rate:g}"
-        )
-        return (
-            f"{items:,} items: {CORRECTED} reaches {LEVEL_TEXT} of the full softmax's "
-            f"best (dashed)\nin {row.seconds_share:.2f} of its time{at_rates}"
-        )
-    return f"{items:,} items: NDCG@20 by examples and by time ({dashed})"
+        panel.set_xlabel(by)
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    title = f"{header['items']:,} items: NDCG@20 by examples and by time (dashed: "
+    title += f"{LEVEL_TEXT} of the full softmax's best)"
+    legend_above(figure, panel, title, 3)
+    return Drawing(figure, points)
 
 
 def report_pace(stored: Stored) -> Report:
     """The study's table, page and figure."""
-    frame = pace_frame(stored)
-    drawings = {"-curves": pace_figure(frame, stored)}
-    judged = verdicts(frame, stored.header["items"])
-    return Report({".csv": frame}, pace_page(frame, stored), drawings, judged)
+    data = Data.of(stored, AXES)
+    frame = tidy(derive(data))
+    drawings = {"-curves": pace_figure(frame, data)}
+    return Report({".csv": frame}, pace_page(frame, data), drawings, verdicts(data))

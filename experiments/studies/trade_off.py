@@ -1,13 +1,14 @@
 """Which trades precision against diversity, the temperature or the popularity prior?
 
 Lists at a low temperature cover more of the catalogue, those at a high one less. But a
-temperature also sets how much log q counts beside the scores: the study ``scale`` finds
-that one total strength is too little at 0.05 and too much at 0.4. Here each model,
-trained without or with log q in the loss at one of five temperatures, is served with
-every total. That gives a curve of recall@20 on test by coverage@20 for each
-temperature. If the temperature does what a prior does, the curves coincide. If one
-curve lies above the others, its temperature is the one to train at, and the prior is
-what to vary.
+temperature also sets how much log q counts beside the scores: one total strength is too
+little at 0.05 and too much at 0.4. Here each model, trained without or with log q in
+the loss at one of five temperatures, is served with every total: the strength of log q
+in the loss plus the popularity prior. The validation part gives the recall that chooses
+a temperature, and its clicks calibrate each model (research/calibration.py). That gives
+a curve of recall@20 on test by coverage@20 for each temperature. If the temperature
+does what a prior does, the curves coincide. If one curve lies above the others, its
+temperature is the one to train at, and the prior is what to vary.
 
     python -m experiments run trade-off            about 12 minutes on 2 cores, 5 seeds
     python -m experiments run trade-off --quick    about half a minute
@@ -18,41 +19,307 @@ Expect on MovieLens 100K: more coverage at lower temperatures, served alike; at 
 coverage of any other, the temperature of highest recall has more recall.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from matplotlib.axes import Axes
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.studies.by_total import TOTALS, by_epoch, config_at, save_swept
+from experiments.grid import SHORTER
+from experiments.inputs import fold_of, prepared_run
+from experiments.kit import Data, Named, claim, collect, draw, each, lines, places, tidy
+from experiments.serve import calibrated, metric_means, serve
+from experiments.studies import STUDIES
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
+from research.calibration import NoScale
 from research.config import Config
 from research.contrast import MORE
+from research.prepare import Prepared, prepare
 from research.report.colours import temperature_ink
-from research.report.intervals import over_seeds
-from research.report.pages import interval_frame, interval_table, seeds_text
-from research.report.pictures import Drawing, blank, legend_above, styled
-from research.report.predictions import statement
+from research.report.pages import interval_table, seeds_text
+from research.report.pictures import Drawing, Look, legend_above, styled
 from research.report.records import Stored
+from research.serving import Serving
+from research.train.loop import train
+from research.types import Fold, check
 
-NAME = "trade-off"
-IN_BATCH = "in-batch"
-ARMS = (IN_BATCH, "in-batch+logq")
+NAME, IN_BATCH = "trade-off", "in-batch"
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4, 0.8)
-NUMBERS = ("recall", "coverage", "train_count")
-FORMS = {"recall": ".4f", "coverage": ".3f", "train_count": ".0f"}
-KEPT = (
-    *(*NUMBERS, *(f"{name}_calibrated" for name in NUMBERS)),
-    *("validation", "calibrated"),
-)
-ONE = TOTALS.index(1.0)
+TOTALS = tuple(np.round(np.arange(0.0, 3.001, 0.2), 2).tolist())
+NUMBERS = ("recall", "coverage", "train_count")  # at cut-off 20 on test
+CELL = "arm temperature seed"
+AXES = {
+    **dict.fromkeys(NUMBERS, f"{CELL} total"),
+    **{f"{name}_calibrated": CELL for name in NUMBERS},  # with the calibrated total
+    "validation": CELL,  # recall at a total of 1
+    "calibrated": CELL,  # the total that validation clicks give
+}
 LOWER, PART, NEAR = 0.1, 0.75, 0.002
+Vectors = tuple[Float[ndarray, "v d"], Float[ndarray, "i d"]]
+
+
+def run_trade_off(options: StudyOptions) -> Path:
+    """Trains each arm at each temperature with each seed; returns the records.
+
+    A quick run has two temperatures.
+    """
+    temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
+    labels: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
+    labels["temperature"] = temperatures
+
+    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        for place in places({**labels, "seed": range(options.seeds)}):
+            config = config_at(options, place["temperature"], place["seed"])
+            numbers = by_total(arm(place["arm"], config), options.data_dir)
+            yield place, numbers
+            recall, coverage = (
+                numbers[name][TOTALS.index(1.0)] for name in NUMBERS[:2]
+            )
+            options.progress(
+                f"{place['arm']}, temperature {place['temperature']:g}, seed "
+                f"{place['seed']}: at a total of 1 recall@20 {recall:.4f}, coverage@20 "
+                f"{coverage:.3f}"
+            )
+
+    return collect(options, NAME, AXES, {**labels, "total": TOTALS}, found())
+
+
+def config_at(options: StudyOptions, temperature: float, seed: int) -> Config:
+    """The config of one of these runs; a quick one's has two epochs."""
+    changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
+    if options.quick:
+        changes["epochs"] = 2
+    return options.config(left_out="fitted", seed=seed, **changes)
+
+
+def by_total(config: Config, data_dir: str | None) -> dict[str, Any]:
+    """Trains a config on the training part alone, and serves it with every total.
+
+    Raises:
+      NotFinite: a loss was not finite.
+    """
+    choice = prepared_run(dataclasses.replace(config, fit_on="train"), data_dir)
+    done = train(choice.config, choice.fold)
+    users, items = done.user_vectors, done.item_vectors
+    mine, test = judged_by_test(config, choice.fold.evaluated, data_dir)
+    total = fitted_total(choice, (users, items))
+    means = means_by_total(test, (users[mine], items), [*TOTALS, total], NUMBERS)
+    found: dict[str, Any] = dict(zip(NUMBERS, means[:, :-1], strict=True))
+    found |= {f"{n}_calibrated": row[-1] for n, row in zip(NUMBERS, means, strict=True)}
+    (validation,) = means_by_total(choice, (users, items), [1.0])
+    return {**found, "validation": validation.item(), "calibrated": total}
+
+
+def judged_by_test(
+    config: Config, users: Int[ndarray, " v"], data_dir: str | None
+) -> tuple[Bool[ndarray, " v"], Prepared]:
+    """Which of the users have test items, and the run that these judge.
+
+    The run is fitted on the training part; its lists leave out the validation part.
+    """
+    parts: dict[str, Any] = {"fit_on": "train-only", "left_out": "train+validation"}
+    config = dataclasses.replace(config, **parts)
+    fold = fold_of(config, data_dir)
+    mine = np.isin(users, fold.evaluated)
+    return mine, prepare(config, of_users(fold, users[mine]))
+
+
+def means_by_total(
+    run: Prepared,
+    vectors: Vectors,
+    totals: Sequence[float],
+    names: Sequence[str] = ("recall",),
+) -> Float[ndarray, "n t"]:
+    """Means of metrics at cut-off 20 on a run's held-out events, by total."""
+    means = np.full((len(totals), len(names)), np.nan)
+    for row, total in zip(means, totals, strict=True):
+        if not np.isnan(total):
+            serving = Serving(total - run.config.logq)
+            scorer = serve(run, *vectors, serving=serving)
+            row[:] = metric_means(run, scorer, names)
+    return means.T
+
+
+def fitted_total(run: Prepared, vectors: Vectors) -> float:
+    """The total that held-out clicks give; NaN where they fit no scale above 0."""
+    try:
+        fit = calibrated(run, *vectors)
+    except NoScale:
+        return np.nan
+    return fit.by_rule(1.0).prior + run.config.logq
+
+
+def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:
+    """The phase judged by those of its users alone, [v]; all of them are its own."""
+    kept = np.isin(fold.held_user, users)
+    times, removed = fold.held_time, fold.removed
+    if removed is not None:
+        offsets, items = removed
+        sizes, rows = np.diff(offsets), np.isin(fold.evaluated, users)
+        removed = (
+            np.concatenate([[0], np.cumsum(sizes[rows])]),
+            items[np.repeat(rows, sizes)],
+        )
+    return check(
+        fold._replace(
+            held_user=fold.held_user[kept],
+            held_item=fold.held_item[kept],
+            held_time=None if times is None else times[kept],
+            evaluated=users,
+            removed=removed,
+        )
+    )
+
+
+def chosen(here: Data) -> float:
+    """The temperature of highest mean validation recall@20, of one arm."""
+    mean = here["validation"].mean_over("seed")
+    return float(mean.labels["temperature"][int(mean.values.argmax())])
+
+
+def where(here: Data, name: str, along: str, level: Named) -> Named:
+    """A number where another, along the totals, has a level; NaN if nowhere.
+
+    Curves are read from the total of greatest coverage on: below it lists fill with
+    items that hardly anybody clicks, and coverage falls again.
+    """
+
+    def read(y: ndarray, x: ndarray, coverage: ndarray, level: float) -> float:
+        start = int(coverage.argmax())
+        x, y = x[start:], y[start:]
+        order = np.argsort(x, kind="stable")
+        inside = x.min() <= level <= x.max()
+        return float(np.interp(level, x[order], y[order])) if inside else np.nan
+
+    return each(read, here[name], here[along], here["coverage"], level, over="total")
+
+
+def gain(here: Data, other: Data) -> Named:
+    """What an arm's chosen temperature has more of recall@20, at equal coverage.
+
+    Than each temperature of this arm has, served with a total of 1.
+    """
+    one, best = here.at(total=1.0), other.at(temperature=chosen(other))
+    return where(best, "recall", "coverage", one["coverage"]) - one["recall"]
+
+
+def derive(here: Data, base: Data) -> dict[str, Named]:
+    """The columns of the table, of one arm; base is in-batch, or else the first arm."""
+    one = here.at(total=1.0)
+    clicks = one["train_count"].at(temperature=chosen(here))
+    found = {f"{name}_one": one[name] for name in NUMBERS}
+    found["total"] = here["calibrated"]
+    found |= {f"{name}_calibrated": here[f"{name}_calibrated"] for name in NUMBERS}
+    for name in NUMBERS[:2]:
+        found[f"{name}_equal"] = where(here, name, "train_count", clicks)
+    found |= {"gain": gain(here, here), "gain_in_batch": gain(here, base)}
+    found["recall_added"] = here["recall_calibrated"] - one["recall"]
+    more = here["coverage_calibrated"] - base["coverage_calibrated"]
+    return {**found, "coverage_added": more}
+
+
+def by_arm(data: Data) -> dict[str, Data]:
+    """The arrays of each arm."""
+    return {name: data.at(arm=name) for name in data.labels("arm")}
+
+
+def trade_off_frame(data: Data) -> pd.DataFrame:
+    """One row per arm and temperature: means, each with _low and _high."""
+    parts, arms = [], by_arm(data)
+    for name, here in arms.items():
+        part = tidy(derive(here, arms.get(IN_BATCH, next(iter(arms.values())))))
+        part.insert(0, "arm", name)
+        part.insert(2, "chosen", part.temperature == chosen(here))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def statements(name: str, here: Data) -> list[list[str]]:
+    """Each part of the prediction for an arm: what, what was measured, the verdict."""
+    found, best = derive(here, here), chosen(here)
+    temperatures = here.labels("temperature")
+    least, most = temperatures[0], temperatures[-1]
+
+    def fall(number: Named) -> Named:
+        return number.at(temperature=least) - number.at(temperature=most)
+
+    def span(number: Named) -> Named:
+        return number.reduce("temperature", np.ptp)
+
+    apart = fall(found["coverage_one"])
+    rows: list[tuple[str, Named, float, float]] = [
+        (
+            f"{name}: coverage@20 at a total of 1 is higher at {least:g} than at "
+            f"{most:g}, by {LOWER:g} or more",
+            *(apart, LOWER, np.inf),
+        ),
+        (
+            f"{name}: between equally popular lists it is less than half of that; what "
+            "it is above the half",
+            *(fall(found["coverage_equal"]) - apart / 2, -np.inf, -MORE),
+        ),
+        (
+            f"{name}: calibrated, recall@20 ranges over the temperatures by less than "
+            f"{PART:g} times as much as at a total of 1",
+            *(span(found["recall_calibrated"]) / span(found["recall_one"]), 0.0, PART),
+        ),
+    ]
+    for temperature in temperatures:
+        if temperature != best:
+            text = f"{name}: {best:g}, at the coverage of {temperature:g}, has more"
+            more = found["gain"].at(temperature=temperature)
+            rows.append((f"{text} recall@20", more, MORE, np.inf))
+    return [claim(*row, form="+.4f") for row in rows]
+
+
+def verdicts(data: Data) -> list[list[str]]:
+    """The statements of every arm, and those of in-batch against the others."""
+    arms = by_arm(data)
+    rows = [row for name, here in arms.items() for row in statements(name, here)]
+    if IN_BATCH not in arms:
+        return rows
+    one = arms.pop(IN_BATCH)
+    for name, here in arms.items():
+        more = gain(here, one)
+        for temperature in here.labels("temperature"):
+            text = (
+                f"{IN_BATCH} at {chosen(one):g} has, at the coverage of {name} at "
+                f"{temperature:g}, at most {NEAR:g} less recall@20"
+            )
+            values = more.at(temperature=temperature)
+            rows.append(claim(text, values, -NEAR, form="+.4f"))
+        text = f"calibrated at the chosen temperature, {name} has "
+        served = {"recall": f"at most {NEAR:g} less recall@20 than {IN_BATCH}"}
+        served["coverage"] = "more coverage@20"
+        for number, what in served.items():
+            mine, other = (
+                each_arm[f"{number}_calibrated"].at(temperature=chosen(each_arm))
+                for each_arm in (here, one)
+            )
+            low = -NEAR if number == "recall" else MORE
+            rows.append(claim(text + what, mine - other, low, form="+.4f"))
+    return rows
+
+
+COLUMNS = (
+    ("recall@20 at a total of 1", "recall_one", ".4f"),
+    ("coverage@20", "coverage_one", ".3f"),
+    ("clicks", "train_count_one", ".0f"),
+    ("calibrated total", "total", ".2f"),
+    ("recall@20 with it", "recall_calibrated", ".4f"),
+    ("coverage@20", "coverage_calibrated", ".3f"),
+    ("recall@20, equally popular lists", "recall_equal", ".4f"),
+    ("coverage@20", "coverage_equal", ".3f"),
+    ("gain", "gain", "+.4f"),
+    ("gain of in-batch", "gain_in_batch", "+.4f"),
+    ("calibration adds", "recall_added", "+.4f"),
+    ("coverage added", "coverage_added", "+.3f"),
+)
 TERMS = {
     "bold": "the temperature that validation recall@20 chooses at a total of 1",
     "clicks": "mean number of training clicks of a listed item",
@@ -67,312 +334,72 @@ TERMS = {
     "coverage added": "coverage@20 with the calibrated total, minus that of in-batch "
     "at the same temperature with its own",
 }
-SERVED = "Recall@20 with temperature and total by validation"
-Numbers = Float[ndarray, "t s"]
 
 
-def run_trade_off(options: StudyOptions) -> Path:
-    """Trains each arm at each temperature with each seed; returns the records.
-
-    Arrays: those of ``swept`` of what ``by_epoch`` has after the last epoch.
-    """
-
-    def last(config: Config) -> dict[str, Any]:
-        looks = by_epoch(config, options.data_dir, config.epochs, NUMBERS)
-        return {name: values[-1] for name, values in looks.items()}
-
-    return swept(options, NAME, last, KEPT)
-
-
-def swept(
-    options: StudyOptions,
-    name: str,
-    measure: Callable[[Config], Mapping[str, Any]],
-    kept: Sequence[str],
-) -> Path:
-    """Measures each arm at each temperature with each seed; returns the records.
-
-    Arrays: NUMBERS on test [arm, temperature, seed, total]; what else is kept, such as
-    validation recall at a total of 1 [arm, temperature, seed]; temperatures, totals.
-    Where a run is measured in several ways, they are an axis after the seeds.
-    The header has the arms. A quick run has two temperatures.
-    """
-    arms = options.arms or ARMS
-    temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
-    shape = len(arms), len(temperatures), options.seeds
-    runs = []
-    for number, temperature, seed in np.ndindex(shape):
-        config = config_at(options, temperatures[temperature], seed)
-        found = measure(arm(arms[number], config))
-        runs.append({what: found[what] for what in kept})
-        recall, coverage = (np.ravel(found[what][..., ONE]) for what in NUMBERS[:2])
-        options.progress(
-            f"{arms[number]}, temperature {temperatures[temperature]:g}, seed {seed}: "
-            f"at a total of 1 recall@20 {recall[0]:.4f}, coverage@20 {coverage[0]:.3f}"
-        )
-    return save_swept(options, name, runs, temperatures, arms=[*arms])
-
-
-class Curves:
-    """One arm's numbers by total, [temperature, seed, total], and readings from them.
-
-    Curves are read from the total of greatest coverage on: below it lists fill with
-    items that hardly anybody clicks, and coverage falls again.
-
-    Attributes:
-      temperatures: of the training.
-      chosen: the index of the temperature of highest mean validation recall@20, in
-        ``trade-off`` served with a total of 1.
-    """
-
-    def __init__(self, stored: Stored, number: int) -> None:
-        arrays = stored.floats()
-        self._of = {name: arrays[name][number] for name in KEPT}
-        self.temperatures = np.array(stored.axis("temperatures"))
-        self.chosen = int(self._of["validation"].mean(axis=1).argmax())
-
-    def at_one(self, name: str) -> Numbers:
-        """A number at a total of 1."""
-        return self._of[name][:, :, ONE]
-
-    def calibrated(self, name: str = "") -> Numbers:
-        """A number with the calibrated total; that total without a name."""
-        return self._of[f"{name}_calibrated" if name else "calibrated"]
-
-    def served(self, name: str) -> Float[ndarray, " s"]:
-        """A number at the chosen temperature with its calibrated total."""
-        return self.calibrated(name)[self.chosen]
-
-    def curve(self, name: str) -> Float[ndarray, "t n"]:
-        """Means of a number over seeds, by total."""
-        return self._of[name].mean(axis=1)
-
-    def where(
-        self, name: str, along: str, level: Numbers, of: int | None = None
-    ) -> Numbers:
-        """A number where another, along the totals, has a level; NaN if nowhere."""
-        found = np.full(level.shape, np.nan)
-        for temperature, seed in np.ndindex(level.shape):
-            place = temperature if of is None else of, seed
-            start = int(self._of["coverage"][place].argmax())
-            x, y = self._of[along][place][start:], self._of[name][place][start:]
-            order = np.argsort(x, kind="stable")
-            if x.min() <= level[temperature, seed] <= x.max():
-                value = np.interp(level[temperature, seed], x[order], y[order])
-                found[temperature, seed] = value
-        return found
-
-    def at_equal_popularity(self, name: str) -> Numbers:
-        """A number where listed items have the chosen one's mean of training clicks."""
-        clicks = self.at_one("train_count")
-        return self.where(name, "train_count", clicks[[self.chosen] * len(clicks)])
-
-    def gain(self, other: "Curves") -> Numbers:
-        """Gain in recall@20 of another arm's chosen temperature, at equal coverage.
-
-        Over each temperature of this arm served with a total of 1, [temperature, seed].
-        """
-        coverage = self.at_one("coverage")
-        there = other.where("recall", "coverage", coverage, other.chosen)
-        return there - self.at_one("recall")
-
-
-def all_curves(stored: Stored) -> dict[str, Curves]:
-    """The curves of each arm."""
-    return {name: Curves(stored, n) for n, name in enumerate(stored.header["arms"])}
-
-
-def trade_off_frame(stored: Stored) -> pd.DataFrame:
-    """One row per arm and temperature: means, each with _low and _high.
-
-    gain is of the arm's own chosen temperature, gain_in_batch of that of in-batch, or
-    of the first arm where that is absent. recall_added is what the calibrated total
-    adds to a total of 1, coverage_added what the arm adds to that first one.
-    """
-    parts, arms = [], all_curves(stored)
-    first = next(iter(arms.values()))
-    for name, curves in arms.items():
-        measured = {f"{what}_one": curves.at_one(what) for what in NUMBERS}
-        measured["total"] = curves.calibrated()
-        measured |= {f"{what}_calibrated": curves.calibrated(what) for what in NUMBERS}
-        for what in ("recall", "coverage"):
-            measured[f"{what}_equal"] = curves.at_equal_popularity(what)
-        measured["gain"] = curves.gain(curves)
-        base = arms.get(IN_BATCH, first)
-        measured["gain_in_batch"] = curves.gain(base)
-        recall, coverage = (curves.calibrated(what) for what in ("recall", "coverage"))
-        measured["recall_added"] = recall - curves.at_one("recall")
-        measured["coverage_added"] = coverage - base.calibrated("coverage")
-        part = interval_frame(measured, temperature=curves.temperatures)
-        part.insert(0, "arm", name)
-        part.insert(2, "chosen", part.index == curves.chosen)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
-
-
-def statements(name: str, curves: Curves) -> list[list[str]]:
-    """Each part of the prediction for an arm: what, what was measured, the verdict."""
-    recall, coverage = curves.at_one("recall"), curves.at_one("coverage")
-    served, equal = curves.calibrated("recall"), curves.at_equal_popularity("coverage")
-    least, most = curves.temperatures[[0, -1]]
-    apart = coverage[0] - coverage[-1]
-    text = (
-        f"{name}: coverage@20 at a total of 1 is higher at {least:g} than at {most:g}"
-    )
-    rows = [
-        (f"{text}, by {LOWER:g} or more", apart, LOWER, np.inf),
-        (
-            f"{name}: between equally popular lists it is less than half of that; what "
-            "it is above the half",
-            *(equal[0] - equal[-1] - apart / 2, -np.inf, -MORE),
-        ),
-        (
-            f"{name}: calibrated, recall@20 ranges over the temperatures by less than "
-            f"{PART:g} times as much as at a total of 1",
-            *(np.ptp(served, axis=0) / np.ptp(recall, axis=0), 0.0, PART),
-        ),
-    ]
-    gain = curves.gain(curves)
-    for n, temperature in enumerate(curves.temperatures):
-        if n != curves.chosen:
-            chosen = curves.temperatures[curves.chosen]
-            text = f"{name}: {chosen:g}, at the coverage of {temperature:g}, has more"
-            rows.append((f"{text} recall@20", gain[n], MORE, np.inf))
-    return [judged(*row) for row in rows]
-
-
-def judged(
-    text: str,
-    values: Float[ndarray, " s"],
-    low: float,
-    high: float,
-    nowhere: str = "fails",
-) -> list[str]:
-    """A statement and its verdict; the one given where a seed's value is NaN."""
-    if lacking := int(np.isnan(values).sum()):
-        some = f" in {lacking} of {len(values)} seeds"
-        where = some if lacking < len(values) else ""
-        return [text, f"no total does{where}", nowhere]
-    return statement(text, over_seeds(values).interval(), low, high, "+.4f")
-
-
-def verdicts(stored: Stored) -> list[list[str]]:
-    """The statements of every arm, and those of in-batch against the others."""
-    arms = all_curves(stored)
-    rows = [row for name, curves in arms.items() for row in statements(name, curves)]
-    if IN_BATCH not in arms:
-        return rows
-    one = arms.pop(IN_BATCH)
-    for name, curves in arms.items():
-        gain = curves.gain(one)
-        for n, temperature in enumerate(curves.temperatures):
-            text = (
-                f"{IN_BATCH} at {one.temperatures[one.chosen]:g} has, at the coverage "
-                f"of {name} at {temperature:g}, at most {NEAR:g} less recall@20"
-            )
-            rows.append(judged(text, gain[n], -NEAR, np.inf))
-        text = f"calibrated at the chosen temperature, {name} has "
-        less = f"at most {NEAR:g} less recall@20 than {IN_BATCH}"
-        recall, coverage = (
-            curves.served(number) - one.served(number) for number in NUMBERS[:2]
-        )
-        rows.append(judged(text + less, recall, -NEAR, np.inf))
-        rows.append(judged(text + "more coverage@20", coverage, MORE, np.inf))
-    return rows
-
-
-COLUMNS = (
-    ("recall@20 at a total of 1", "recall_one", FORMS["recall"]),
-    ("coverage@20", "coverage_one", FORMS["coverage"]),
-    ("clicks", "train_count_one", FORMS["train_count"]),
-    ("calibrated total", "total", ".2f"),
-    ("recall@20 with it", "recall_calibrated", FORMS["recall"]),
-    ("coverage@20", "coverage_calibrated", FORMS["coverage"]),
-    ("recall@20, equally popular lists", "recall_equal", FORMS["recall"]),
-    ("coverage@20", "coverage_equal", FORMS["coverage"]),
-    ("gain", "gain", "+.4f"),
-    ("gain of in-batch", "gain_in_batch", "+.4f"),
-    ("calibration adds", "recall_added", "+.4f"),
-    ("coverage added", "coverage_added", "+.3f"),
-)
-
-
-def trade_off_page(
-    frame: pd.DataFrame,
-    stored: Stored,
-    when: str = "the last epoch",
-    terms: Mapping[str, str] = MappingProxyType(TERMS),
-    columns: Sequence[tuple[str, str, str]] = COLUMNS,
-) -> Sequence[str]:
+def trade_off_page(frame: pd.DataFrame, data: Data) -> Sequence[str]:
     """What was measured, and one row per arm and temperature."""
-    seeds = stored.arrays["validation"].shape[2]
     about = described(
-        f"{stored.header['dataset']}, {seeds_text(seeds)}; cosine, fitted on the "
-        f"training part alone, judged by the test part after {when}. A total is "
-        "log q in the loss plus the popularity prior when serving.",
-        terms,
+        f"{data.header['dataset']}, {seeds_text(len(data.labels('seed')))}; cosine, "
+        "fitted on the training part alone, judged by the test part after the last "
+        "epoch. A total is log q in the loss plus the popularity prior when serving.",
+        TERMS,
         f"Values are read linearly between totals {TOTALS[1]:g} apart, from that of "
         f"greatest coverage on. {OVER_SEEDS} A dash: in some seed no total does that.",
     )
     at = frame.temperature.map("{:g}".format)
     shown = frame.assign(temperature=at.mask(frame.chosen, "**" + at + "**"))
-    stated = {"chosen_by": ""} if "chosen_by" in frame else {}
-    stated |= {"arm": "", "temperature": ""}
-    table = interval_table(shown, stated, columns, left=len(stated) - 1)
-    return about, table
+    stated = {"arm": "", "temperature": ""}
+    return about, interval_table(shown, stated, COLUMNS, left=1)
 
 
 @styled
-def trade_off_figure(
-    frame: pd.DataFrame, stored: Stored, what: str = SERVED
-) -> Drawing:
+def trade_off_figure(data: Data) -> Drawing:
     """Draws recall by coverage, a curve for each temperature, a panel for each arm.
 
-    The title says what validation chooses.
+    Each from the total of greatest coverage on.
     """
-    arms = all_curves(stored)
-    first = IN_BATCH if IN_BATCH in arms else next(iter(arms))
-    one = arms[first]
-    behind = f"{first} at {one.temperatures[one.chosen]:g}, in each panel"
-    figure, panels = blank(3.9, ncols=len(arms), squeeze=False, sharey=True)
-    for (name, curves), panel in zip(arms.items(), panels[0], strict=True):
-        _draw(panel, one, one.chosen, color="0.85", lw=7, label=behind)
-        for n, temperature in enumerate(curves.temperatures):
-            wide = 2.4 if n == curves.chosen else 1.2
-            ink, label = temperature_ink(temperature), f"at {temperature:g}"
-            _draw(panel, curves, n, color=ink, lw=wide, label=label)
-            at = curves.curve("coverage")[n, ONE], curves.curve("recall")[n, ONE]
-            panel.plot(*at, "o", color=ink, ms=6)
+    means = {name: data[name].mean_over("seed") for name in NUMBERS[:2]}
+    keys, columns = ["arm", "temperature"], ("coverage", "recall", "temperature")
+    points = tidy(means)
+    most = points.groupby(keys).coverage.transform("idxmax")
+    points = points[points.index >= most]
+    figure, panels = lines(
+        points,
+        columns,
+        ink,
+        ("coverage@20", "recall@20 on test"),
+        facet="arm",
+        name="at {:g}".format,
+        lw=1.2,
+    )
+    arms = by_arm(data)
+    for name, panel in panels.items():
+        best = chosen(arms[name])
+        here = points[points.arm == name]
+        wide = here[here.temperature == best]
+        draw(panel, wide, columns, ink, "_chosen".format, lw=2.6)
+        for _, row in here[here.total == 1].iterrows():
+            colour = temperature_ink(row.temperature)
+            panel.plot(row.coverage, row.recall, "o", color=colour, ms=6)
         panel.plot([], [], "o", color="0.3", ms=6, label="a total of 1")
-        best = [curves.served(number).mean() for number in ("coverage", "recall")]
-        panel.plot(*best, "*", color="black", ms=13, label="by validation")
-        panel.set(title=f"{name}, by its temperature", xlabel="coverage@20")
-    panels[0][0].set_ylabel("recall@20 on test")
-    legend_above(figure, panels[0][0], heading(frame, what), 4)
-    return Drawing(figure, frame)
+        served = arms[name].at(temperature=best)
+        at = [served[f"{n}_calibrated"].values.mean() for n in columns[:2]]
+        panel.plot(*at, "*", color="black", ms=13, label="by validation")
+        panel.set_title(f"{name}, by its temperature")
+    title = "Recall@20 by coverage@20: a curve of totals for each temperature"
+    legend_above(figure, panel, title, 4)
+    return Drawing(figure, points)
 
 
-def _draw(panel: Axes, curves: Curves, n: int, **style: Any) -> None:
-    """One temperature's curve, from the total of greatest coverage on."""
-    recall, coverage = curves.curve("recall")[n], curves.curve("coverage")[n]
-    shown = slice(int(coverage.argmax()), None)
-    panel.plot(coverage[shown], recall[shown], solid_capstyle="butt", **style)
-
-
-def heading(frame: pd.DataFrame, what: str = SERVED) -> str:
-    """Each arm's recall with what validation chooses."""
-    found = [
-        f"{row.arm} at {row.temperature:g} has {row.recall_calibrated:.3f} at coverage "
-        f"{row.coverage_calibrated:.2f}"
-        for row in frame[frame.chosen].itertuples()
-    ]
-    return f"{what}:\n" + ", ".join(found)
+def ink(temperature: float) -> Look:
+    """The look of a temperature's curve."""
+    return Look(temperature_ink(temperature), "")
 
 
 def report_trade_off(stored: Stored) -> Report:
     """The study's table, page and figure."""
-    frame = trade_off_frame(stored)
-    drawings = {"-curves": trade_off_figure(frame, stored)}
-    return Report(
-        {".csv": frame}, trade_off_page(frame, stored), drawings, verdicts(stored)
-    )
+    data = Data.of(stored, AXES)
+    frame = trade_off_frame(data)
+    drawings = {"-curves": trade_off_figure(data)}
+    page = trade_off_page(frame, data)
+    return Report({".csv": frame}, page, drawings, verdicts(data))

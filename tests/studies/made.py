@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies.probe.estimates import (
+from experiments.studies.probe.bias import (
     BiasEstimate,
     SmallWorld,
     draw_laws,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.studies.by_total import config_at
+from experiments.studies.trade_off import config_at
 from experiments.study import StudyOptions
 from research.config import Config
 

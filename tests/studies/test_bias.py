@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm as arm_of
-from experiments.studies.probe import ProbeRunner
-from experiments.studies.probe.archive import FAITHFUL, ZERO, Measurement
+from experiments.studies.probe import FAITHFUL, ZERO, Measurement, ProbeRunner
 from experiments.studies.probe.bias import (
     compile_error,
     draw_many,
+    estimate_bias,
     make_drawer,
     make_point,
     probe,
     project,
 )
-from experiments.studies.probe.estimates import estimate_bias
 from experiments.studies.probe.estimators import full_gradient, probed_arm
 from research.config import Config
 from research.evaluate.record import deciles

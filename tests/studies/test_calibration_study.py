@@ -1,42 +1,53 @@
 """Calibrated ways to serve: what they recover, and what is stated of it."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from experiments.kit import Data
 from experiments.studies import calibration
 from experiments.studies.calibration import (
-    KINDS,
-    REMOVED,
-    STRENGTHS,
-    calibrated,
-    run_calibration,
-    without_unclicked,
-)
-from experiments.studies.calibration.pairs import drawn_exposure
-from experiments.studies.calibration.report import (
+    AXES,
     BY_WEIGHTED,
     CALIBRATED_RATE,
     CALIBRATED_RULE,
+    KINDS,
     PAIR,
     RATE,
+    REMOVED,
     RULE,
     STRENGTH,
-    all_ways,
-    calibration_frame,
-    heading,
-    verdicts,
+    STRENGTHS,
+    World,
+    calibrated,
+    drawn_exposure,
+    drawn_fold,
+    judged,
+    learned_world,
+    run_calibration,
+    trained_logits,
+    ways,
+    without_unclicked,
 )
-from experiments.studies.learned_world import drawn_fold
-from experiments.studies.recovery import best_items, recovered
+from experiments.studies.dial import best_items, recovered
 from experiments.study import StudyOptions
+from research.config import Config
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import Stored, load_stored, study_header
 from tests.studies.reported import page_of
-from tests.studies.test_pairs import made_world
+from tests.studies.tastes import write_tastes
+
+PLAIN, CORRECTED = Config(), Config(logq=1.0)
+
+
+def made_world(users=60, items=80):
+    draw = np.random.default_rng(0)
+    popularity = draw.normal(size=items)
+    relevance = draw.normal(size=(users, items)) + popularity
+    return World(relevance, popularity, np.full(users, 10))
 
 
 def test_scores_that_are_too_spread_are_found_out():
@@ -50,11 +61,11 @@ def test_scores_that_are_too_spread_are_found_out():
     for times in (1.0, 3.0):
         logits = times * (world.relevance + log_exposure - log_q)
         found = calibrated(logits, log_exposure, rule, fold, truth)
-        assert found.scale * times == pytest.approx(1.0, abs=0.1)
-        assert found.share == pytest.approx(1.0, abs=0.15)
-        assert found.calibrated_rate > 0.95
+        assert found["scale"] * times == pytest.approx(1.0, abs=0.1)
+        assert found["share"] == pytest.approx(1.0, abs=0.15)
+        assert found["calibrated_rate"] > 0.95
     plain = recovered(logits + log_q - log_exposure, truth)
-    assert found.calibrated_rate > plain + 0.1
+    assert found["calibrated_rate"] > plain + 0.1
 
 
 def test_scores_that_fit_no_scale_lose_no_other_cell():
@@ -62,7 +73,8 @@ def test_scores_that_fit_no_scale_lose_no_other_cell():
     world = made_world(users=400)
     fold, truth = drawn_fold(world, np.zeros(80), 0), best_items(world.relevance)
     found = calibrated(-world.relevance, np.zeros(80), 1.0, fold, truth)
-    assert np.isnan(found).all()
+    assert len(found) == 4
+    assert np.isnan([*found.values()]).all()
 
 
 def test_training_clicks_are_left_out_of_the_calibration():
@@ -73,7 +85,8 @@ def test_training_clicks_are_left_out_of_the_calibration():
     found = calibrated(logits, np.zeros(80), 1.0, fold, truth)
     logits[fold.fitted.user, fold.fitted.item] += 30.0
     known = calibrated(logits, np.zeros(80), 1.0, fold, truth)
-    assert known[:2] == pytest.approx(found[:2], rel=1e-6)
+    for name in ("scale", "share"):
+        assert known[name] == pytest.approx(found[name], rel=1e-6)
 
 
 def test_without_unclicked_items_none_is_recovered_or_fitted():
@@ -87,7 +100,7 @@ def test_without_unclicked_items_none_is_recovered_or_fitted():
     truth = np.broadcast_to(new, logits.shape)
     found = without_unclicked(logits, 1.0, log_exposure, 1.0, fold, truth)
     for name in ("by_rule", "by_strength", "calibrated_rule", "calibrated_rate"):
-        assert (found[f"clicked_{name}"] == 0).all()
+        assert not np.any(found[f"clicked_{name}"])
     scores = world.relevance.copy(), np.where(new, -40.0, world.relevance)
     fits = [
         without_unclicked(one, 1.0, log_exposure, 1.0, fold, truth) for one in scores
@@ -95,7 +108,7 @@ def test_without_unclicked_items_none_is_recovered_or_fitted():
     assert fits[0]["clicked_scale"] == pytest.approx(fits[1]["clicked_scale"], rel=1e-6)
     assert found["clicked_scale"] == pytest.approx(fits[0]["clicked_scale"], rel=1e-6)
     with_them = calibrated(logits, log_exposure, 1.0, fold, truth)
-    assert with_them.scale < 0.5 * found["clicked_scale"]
+    assert with_them["scale"] < 0.5 * found["clicked_scale"]
 
 
 def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
@@ -115,10 +128,10 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     fold, truth = drawn_fold(world, exposure, 1), best_items(world.relevance)
     rule = float(stored.arrays["rule"][1, 1, 1])
     one = calibrated(logits, exposure, rule, fold, truth)
-    for name in one._fields:
+    for name, value in one.items():
         found = stored.arrays[name]
         assert found.shape == (2, 2, 2)
-        assert found[1, 1, 1] == pytest.approx(getattr(one, name), abs=1e-3)
+        assert found[1, 1, 1] == pytest.approx(value, abs=1e-3)
 
 
 def made(best=(2.0, 2.0), rule=0.45, calibrated_=0.58, scale=0.5, share=1.0, seeds=3):
@@ -146,18 +159,39 @@ def made(best=(2.0, 2.0), rule=0.45, calibrated_=0.58, scale=0.5, share=1.0, see
     return Stored(study_header("calibration", "made", False, **names), {}, arrays)
 
 
-def test_ways_to_serve_follow_from_scale_and_share():
-    found = all_ways(made())["in-batch", "independent"]
-    pairs = {way: (served.a[0], served.b[0]) for way, served in found.items()}
-    assert pairs[CALIBRATED_RULE] == pytest.approx((1.2, 0.0))
-    assert pairs[CALIBRATED_RATE] == pytest.approx((2.0, 2.0))
-    assert pairs[RATE] == (1.0, 1.0)
-    assert pairs[PAIR] == (2.0, 2.0)
-    records = made(share=0.5)
-    header = {**records.header, "arms": ["in-batch+logq"]}
-    corrected = all_ways(records._replace(header=header))["in-batch+logq", "even"]
-    assert corrected[CALIBRATED_RATE].a[0] == pytest.approx(2.0)
-    assert corrected[CALIBRATED_RULE].a[0] == pytest.approx(1.2)
+def read(records):
+    return Data.of(records, AXES)
+
+
+def verdicts(records):
+    return calibration.verdicts(read(records))
+
+
+def pair(records, way, **place):
+    """The pair a, b of the first seed."""
+    found = ways(read(records))[way]
+    return tuple(found[n].at(**place, seed=0).item() for n in ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (CALIBRATED_RULE, (1.2, 0.0)),
+        (CALIBRATED_RATE, (2.0, 2.0)),
+        (RATE, (1.0, 1.0)),
+        (PAIR, (2.0, 2.0)),
+    ],
+)
+def test_ways_to_serve_follow_from_scale_and_share(way, expected):
+    place = {"arm": "in-batch", "kind": "independent"}
+    assert pair(made(), way, **place) == pytest.approx(expected)
+    if "calibrated" in way:  # with what the loss has already
+        records = made(share=0.5)
+        header = {**records.header, "arms": ["in-batch+logq"]}
+        place["arm"] = "in-batch+logq"
+        assert pair(records._replace(header=header), way, **place) == pytest.approx(
+            expected
+        )
 
 
 def made_clicked(with_logq=0.5, best=0.51, without=0.5):
@@ -257,21 +291,123 @@ def test_what_is_not_expected_is_not_stated():
     assert row[2] == "holds"
 
 
-def test_the_heading_counts_what_is_clear():
-    def counts(**changes):
-        words = heading(made(**changes), "in-batch").replace(")", " ").split()
-        return [int(word) for word in words if word.isdigit()]
-
-    assert counts() == [3, 3, 3]
-    assert counts(rule=0.6) == [0, 3, 3]
-    assert counts(calibrated_=0.65) == [3, 3, 3]
-    assert counts(calibrated_=0.4) == [0, 3, 0]
-
-
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     records = made()
     page = page_of(records, tmp_path)
     row = f"| in-batch | independent | 0.50 | 1.00 | {CALIBRATED_RATE} | 2.00 | 2.00 |"
     assert row in page
-    assert len(calibration_frame(records)) == 3 * 7
-    assert Path(tmp_path / "figures" / "made" / "calibration-ways.png").is_file()
+
+
+def test_exposure_is_a_power_of_popularity_times_a_factor_of_each_item():
+    world = made_world()
+    assert np.ptp(drawn_exposure(world, KINDS["even"], 0)) == 0
+    own = drawn_exposure(world, KINDS["independent"], 0)
+    following = drawn_exposure(world, KINDS["with popularity"], 0)
+    np.testing.assert_allclose(following - own, 0.5 * world.popularity)
+    assert not np.allclose(own, drawn_exposure(world, KINDS["independent"], 1))
+
+
+def test_each_pair_is_a_log_q_less_b_log_impressions():
+    world, draw = made_world(), np.random.default_rng(1)
+    shown = draw.normal(size=80)
+    fold = drawn_fold(world, shown, 0)
+    logits = draw.normal(size=(60, 80))
+    log_q = log_share(fold.fitted.item_counts).astype(float)
+    truth = best_items(logits + 1.5 * log_q - 0.75 * shown)
+    found = judged(logits, PLAIN, shown, fold, truth)
+    best = STRENGTHS.index(1.5), REMOVED.index(0.75)
+    assert found["recovered"][best] == 1.0
+    assert (found["recovered"] == 1.0).sum() == 1
+    assert found["by_rule"] == recovered(logits + found["rule"] * log_q, truth)
+    # what the loss has already isn't added again
+    for config, learned in (
+        (CORRECTED, log_q),
+        (Config(ips=1.0), -shown),
+        (Config(logq=0.5, ips=0.5), 0.5 * (log_q - shown)),
+    ):
+        inside = judged(logits + learned, config, shown, fold, truth)
+        np.testing.assert_allclose(inside["recovered"], found["recovered"], atol=1e-3)
+        assert inside["by_rule"] == pytest.approx(found["by_rule"], abs=1e-3)
+
+
+def test_held_out_clicks_are_looked_for_among_the_others_and_weighted():
+    world, draw = made_world(), np.random.default_rng(1)
+    shown = draw.normal(size=80)
+    fold = drawn_fold(world, shown, 0)
+    logits = draw.normal(size=(60, 80))
+    truth = best_items(logits)
+    found = judged(logits, PLAIN, shown, fold, truth)
+    hits = np.zeros(60)
+    for user, held in zip(fold.held_user, fold.held_item, strict=True):
+        mine = set(fold.fitted.item[fold.fitted.user == user])
+        rest = [item for item in range(80) if item not in mine]
+        top = sorted(rest, key=lambda item: -logits[user, item])[:20]
+        hits[user] = held in top
+    weights = 1 / np.exp(shown[fold.held_item])
+    assert found["clicked"][0, 0] == pytest.approx(hits.mean())
+    expected = (hits * weights).sum() / weights.sum()
+    assert found["weighted"][0, 0] == pytest.approx(expected)
+    assert expected != pytest.approx(hits.mean(), abs=1e-3)
+
+
+def test_the_first_users_alone_are_judged():
+    world, draw = made_world(), np.random.default_rng(1)
+    shown = draw.normal(size=80)
+    fold = drawn_fold(world, shown, 0)
+    logits, truth = draw.normal(size=(60, 80)), best_items(world.relevance)
+    parts = [
+        judged(logits[:users], PLAIN, shown, fold, truth[:users])["clicked"]
+        for users in (59, 60)
+    ]
+    hits = 60 * parts[1] - 59 * parts[0]  # of the last user
+    np.testing.assert_allclose(hits, hits.round(), atol=1e-9)
+    assert set(hits.round().ravel()) <= {0.0, 1.0}
+
+
+def test_the_relevance_is_the_trained_models_logits_of_the_users_that_are_judged(
+    tmp_path, monkeypatch
+):
+    draw, seen = np.random.default_rng(0), []
+
+    def trained(config, fold):
+        seen.append((config, fold))
+        users, items = (draw.normal(size=(n, 3)) for n in (len(fold.evaluated), 160))
+        return SimpleNamespace(user_vectors=users, item_vectors=items, temperature=0.5)
+
+    monkeypatch.setattr(calibration, "train", trained)
+    made_set = str(write_tastes(tmp_path / "made"))
+    world = learned_world(StudyOptions(tmp_path, dataset=made_set))
+    ((config, fold),) = seen
+    assert config.split == "given"  # what the data says is test isn't learned from
+    assert len(fold.evaluated) < fold.fitted.n_users
+    clicks = np.bincount(fold.fitted.user, minlength=fold.fitted.n_users)
+    assert (world.clicks == clicks[fold.evaluated]).all()
+    there = fold.fitted.item_counts > 0
+    share = fold.fitted.item_counts[there] / clicks.sum()
+    np.testing.assert_allclose(np.exp(world.popularity[there]), share, rtol=1e-5)
+    draw = np.random.default_rng(0)
+    users, items = (draw.normal(size=(n, 3)) for n in (len(world.clicks), 160))
+    np.testing.assert_allclose(world.relevance, 2 * users @ items.T)
+    draw = np.random.default_rng(0)
+    np.testing.assert_allclose(trained_logits(config, fold), world.relevance)
+
+
+def test_clicks_are_drawn_without_replacement_by_relevance_times_exposure():
+    weights = np.array([4.0, 3.0, 2.0, 1.0])
+    users = 4000
+    relevance = np.log(np.broadcast_to(weights, (users, 4)))
+    world = World(relevance, np.zeros(4), np.full(users, 2))
+    fold = drawn_fold(world, np.log(np.array([1.0, 1.0, 1.0, 4.0])), seed=0)
+    clicks = fold.fitted.item.reshape(users, 2)
+    assert (clicks[:, 0] != clicks[:, 1]).all()
+    assert (fold.held_item[:, None] != clicks).all()
+    first = np.bincount(clicks[:, 0], minlength=4)
+    share = weights * [1, 1, 1, 4]
+    assert stats.chisquare(first, share / share.sum() * users).pvalue > 0.01
+    assert stats.chisquare(first, weights / weights.sum() * users).pvalue < 1e-6
+
+
+def test_a_user_of_all_items_keeps_one_for_the_held_out_click():
+    world = World(np.zeros((2, 3)), np.zeros(3), np.array([3, 1]))
+    fold = drawn_fold(world, np.zeros(3), seed=1)
+    assert np.diff(fold.fitted.offsets).tolist() == [2, 1]

@@ -5,22 +5,35 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments.kit import Data
 from experiments.studies import dial
 from experiments.studies.dial import (
+    AXES,
+    CLICKS,
+    GROUPS,
+    ITEMS,
     STRENGTHS,
-    cells,
+    USERS,
+    best_items,
     click_gain,
     counted_twice,
-    dial_frame,
+    dial_curve,
+    dial_figure,
     dial_page,
     nearest_best,
     population,
+    recipe,
+    recovered,
     regrets,
+    trained,
     verdicts,
 )
-from research.data.synthetic import make_synthetic, relevance
+from experiments.study import StudyOptions
+from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.positives import log_share
-from research.report.records import Stored, study_header
+from research.report.records import Stored, load_stored, study_header
+from research.train.loop import train
+from research.types import InputError
 from tests.studies.reported import page_of
 
 
@@ -74,6 +87,10 @@ def stored(best=0.7, rule=0.7, clicks=1.0):
     return Stored(header, {}, arrays)
 
 
+def dial_frame(records):
+    return dial.dial_frame(Data.of(records, AXES, strength=(*STRENGTHS, "rule")))
+
+
 def by_statement(records):
     return {row[0]: row[2] for row in verdicts(dial_frame(records))}
 
@@ -101,9 +118,10 @@ def test_the_regret_of_each_way_is_its_distance_from_the_best():
 
 
 def test_of_equally_good_strengths_the_nearest_to_the_rule_counts():
-    shares, strengths = np.array([0.2, 0.5, 0.5, 0.5]), np.array([0.0, 0.5, 1.0, 1.5])
-    assert nearest_best(shares, strengths, 0.9) == 1.0
-    assert nearest_best(shares, strengths, -3.0) == 0.5
+    shares = np.zeros(len(STRENGTHS))
+    shares[[STRENGTHS.index(at) for at in (0.5, 1.0, 1.5)]] = 0.5
+    assert nearest_best(shares, 0.9) == 1.0
+    assert nearest_best(shares, -3.0) == 0.5
 
 
 def test_a_click_counts_by_its_rank_among_the_first_twenty():
@@ -123,10 +141,28 @@ def test_in_the_limit_the_rule_s_strength_recovers_almost_the_most():
     assert shares[-1] > max(never, always) + 0.05
 
 
-def test_a_quick_study_has_the_four_corners():
-    assert [cell.place for cell in cells(1, True)] == [
-        (q, e, 0, 0) for q in (0, 1) for e in (0, 1)
-    ]
+def test_a_quick_study_has_the_four_corners(tmp_path, monkeypatch):
+    seen = []
+
+    def trained(world, seed, epochs):
+        seen.append((world, seed, epochs))
+        return np.ones((2, len(STRENGTHS) + 1)), np.zeros((2, len(STRENGTHS) + 1)), 0.5
+
+    def made(*sizes, **place):
+        return place
+
+    monkeypatch.setattr(dial, "trained", trained)
+    monkeypatch.setattr(dial, "make_synthetic", made)
+    limit = np.full(len(STRENGTHS) + 1, 0.9), 0.4
+    monkeypatch.setattr(dial, "population", lambda world: limit)
+    stored = load_stored(dial.run_dial(StudyOptions(tmp_path, quick=True)))
+    ends = [(q, e) for q in (0.0, 1.0) for e in (0.0, 1.0)]
+    assert [(world["quality"], world["exposure"]) for world, *_ in seen] == ends
+    assert {epochs for *_, epochs in seen} == {2}
+    assert stored.arrays["recovered"].shape == (2, 2, 2, 1, 1, len(STRENGTHS) + 1)
+    assert stored.arrays["limit_rule"][1, 1, 0, 0] == np.float32(0.4)
+    assert stored.header["dataset"] == "simulated"
+    assert len(dial_frame(stored)) == 4 * 3
 
 
 def test_data_sets_that_another_correlation_has_too_are_counted():
@@ -148,3 +184,71 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     page = page_of(records, tmp_path)
     assert "Prediction: The best strength is" in page
     assert "| fails |" not in page
+
+
+@pytest.mark.slow
+def test_a_curve_holds_what_the_study_measures():
+    world = make_synthetic(40, 60, 8, quality=0.5, exposure=1.0, seed=1)
+    frame = dial_curve(world, seed=3, epochs=1)
+    recovered, clicked, rule = trained(world, 3, 1)
+    assert (frame.rule == rule).all()
+    for n, (_, line) in enumerate(frame.groupby("arm", sort=False)):
+        np.testing.assert_allclose(line.strength, STRENGTHS)
+        np.testing.assert_allclose(line.recovered, recovered[n, :-1])
+        np.testing.assert_allclose(line.clicked, clicked[n, :-1])
+    drawing = dial_figure(frame)
+    panel = drawing.figure.axes[0]
+    lines = {line.get_label(): line for line in panel.lines}
+    assert set(lines) >= {"in-batch", "in-batch+logq", "rule"}
+    assert lines["rule"].get_xdata()[0] == pytest.approx(rule)
+    marks = [line for line in panel.lines if len(line.get_xdata()) == 1]
+    first = frame[frame.arm == "in-batch"]
+    assert marks[0].get_ydata()[0] == first.recovered.max()
+
+
+def test_no_epoch_and_too_few_items_are_refused():
+    world = make_synthetic(40, 60, 8, seed=1)
+    with pytest.raises(InputError, match="epochs is 0"):
+        dial_curve(world, epochs=0)
+    with pytest.raises(InputError, match="10 items: the best 20 need as many"):
+        dial_curve(make_synthetic(40, 10, 8, seed=1), epochs=1)
+
+
+MARGIN = 0.2  # of the truly best 20, fixed before any run
+
+
+def _trained(name: str, world: Synthetic, seed: int, epochs: int) -> float:
+    done = train(recipe(name, seed, epochs), made_fold(world, CLICKS, seed))
+    scores = done.user_vectors @ done.item_vectors.T
+    return recovered(scores, best_items(relevance(world)))
+
+
+def test_without_exposure_bias_log_q_finds_what_users_would_choose():
+    """At the reference Zipf exponent of 1; three epochs are enough for the margin."""
+    world = make_synthetic(USERS, ITEMS, GROUPS, quality=1.0, exposure=0.0, seed=5)
+    plain, corrected = (
+        _trained(name, world, 5, 3) for name in ("in-batch", "in-batch+logq")
+    )
+    assert corrected > plain + MARGIN
+    assert corrected > 0.5
+    assert CLICKS < ITEMS
+
+
+def test_recovered_is_one_for_the_truth_and_the_chance_level_for_noise():
+    world = make_synthetic(50, ITEMS, GROUPS, seed=1)
+    ones = np.ones((50, 1))
+    truth = np.concatenate([world.users, ones], axis=1)
+    items = np.concatenate([world.groups[world.group], world.quality[:, None]], axis=1)
+    np.testing.assert_allclose(truth @ items.T, relevance(world), atol=1e-4)
+    assert recovered(truth @ items.T, best_items(relevance(world))) == 1.0
+    noise = np.random.default_rng(0).normal(size=(2, ITEMS, 8))
+    by_chance = recovered(noise[0, :50] @ noise[1].T, best_items(relevance(world)))
+    assert by_chance == pytest.approx(20 / ITEMS, abs=0.02)
+
+
+def test_ties_at_the_last_place_go_to_the_first_items():
+    scores = np.random.default_rng(1).integers(5, size=(30, 60)).astype(float)
+    expected = np.zeros(scores.shape, bool)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+    np.put_along_axis(expected, order, True, axis=1)
+    assert (best_items(scores) == expected).all()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies.probe.estimates import (
+from experiments.studies.probe.bias import (
     draw_laws,
     expected_error,
     multisets,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.studies.probe.estimates import estimate_bias, exact_bias, products
+from experiments.studies.probe.bias import estimate_bias, exact_bias, products
 
 
 def made(bias, noise, m=40, size=400, seed=0):

@@ -13,25 +13,26 @@ from experiments.runs import baseline
 from experiments.serve import score
 from experiments.studies import STUDIES
 from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
-from experiments.studies.outside.figure import (
-    AGREES,
-    DATASETS,
-    DIFFERS,
-    LOOKS,
-    UNEXPLAINED,
-    ledger_figure,
-)
 from experiments.studies.outside.measure import (
     BEST,
     CHOSEN,
     LAST,
     LEFT_OUT,
+    NUMBERS,
+    PROTOCOLS,
     WITH_PRIOR,
     measured,
     phase,
 )
-from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
-from experiments.studies.outside.report import ledger
+from experiments.studies.outside.report import (
+    AGREES,
+    DATASETS,
+    DIFFERS,
+    LOOKS,
+    UNEXPLAINED,
+    ledger,
+    ledger_figure,
+)
 from experiments.studies.outside.runs import (
     RUNS,
     Run,

@@ -54,14 +54,15 @@ def test_records_name_the_split_that_they_are_of(options):
 
 
 def test_the_probe_names_it_too(options, monkeypatch):
-    def stopped(header, **content):
+    def stopped(out, header, *about, **content):
         raise Seen(header["split"])
 
     small = functools.partial(dataclasses.replace, batch=64)
     monkeypatch.setattr(probe, "arm", lambda name, config: small(config))
     monkeypatch.setattr(probe, "follow", lambda run, progress: ({}, {}))
-    monkeypatch.setattr(probe, "enumerate_all", lambda *about: {})
-    monkeypatch.setattr(probe, "Archive", stopped)
+    monkeypatch.setattr(probe, "enumerate_all", lambda *about: [])
+    monkeypatch.setattr(probe, "arrays_of", lambda *about: {})
+    monkeypatch.setattr(probe, "save_study", stopped)
     with pytest.raises(Seen, match="given"):
         probe.run_probe(options)
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 import experiments.studies.pace as pace
+from experiments.kit import Data, tidy
 from experiments.studies.pace import (
     ARMS,
+    AXES,
     CORRECTED,
     REFERENCE,
     UNCORRECTED,
+    derive,
     epochs_to,
-    heading,
-    pace_frame,
     run_pace,
-    verdicts,
 )
 from experiments.study import StudyOptions
 from research.report.records import Stored, load_stored, study_header
@@ -51,6 +51,15 @@ def stored(slopes, milliseconds, seeds=3, items=3533, top=None):
     return Stored(header, {}, arrays)
 
 
+def table(*about, **changes):
+    """The table of such records, by arm."""
+    return tidy(derive(Data.of(stored(*about, **changes), AXES))).set_index("arm")
+
+
+def verdicts(*about, **changes):
+    return pace.verdicts(Data.of(stored(*about, **changes), AXES))
+
+
 LOW = {UNCORRECTED: 0.2}  # never reaches 95 % of 0.3
 
 
@@ -62,57 +71,38 @@ def test_a_level_is_reached_within_an_epoch():
 
 
 def test_shares_are_of_the_full_softmax_with_the_same_seed():
-    frame = pace_frame(stored({CORRECTED: 0.05}, {CORRECTED: 2.0}, top=LOW))
-    row = frame.set_index("arm").loc[CORRECTED]
+    frame = table({CORRECTED: 0.05}, {CORRECTED: 2.0}, top=LOW)
+    row = frame.loc[CORRECTED]
     assert row.examples == pytest.approx(5.7 * 5000)  # 0.285 at 0.05 an epoch
     assert row.examples_share == pytest.approx(2.0, rel=1e-3)
     assert row.step_share == pytest.approx(0.2)
     assert row.seconds_share == pytest.approx(0.4, rel=1e-3)
     assert row.seconds == pytest.approx(5.7 * 50 * 0.002)
-    assert frame.set_index("arm").reached[UNCORRECTED] == 0
+    assert frame.reached[UNCORRECTED] == 0
 
 
 def test_the_level_is_the_full_softmaxs_own_whatever_another_arm_reaches():
-    records = stored({}, {}, top={"mixed+logq": 0.6})
-    frame = pace_frame(records).set_index("arm")
+    frame = table({}, {}, top={"mixed+logq": 0.6})
     assert frame.examples[REFERENCE] == pytest.approx(2.85 * 5000, rel=1e-3)
     assert frame.examples["mixed+logq"] == pytest.approx(2.85 * 5000, rel=1e-3)
 
 
 def test_verdicts_follow_the_records():
-    good = verdicts(pace_frame(stored({}, {CORRECTED: 4.0}, top=LOW)), 3533)
+    good = verdicts({}, {CORRECTED: 4.0}, top=LOW)
     assert [row[2] for row in good] == ["holds"] * 6
     slow = dict.fromkeys(ARMS, 0.05) | {REFERENCE: 0.1, UNCORRECTED: 0.1}
-    bad = verdicts(pace_frame(stored(slow, {})), 3533)
-    assert [row[2] for row in bad] == ["fails"] * 6
+    assert [row[2] for row in verdicts(slow, {})] == ["fails"] * 6
     # what is enough at 3,533 items isn't at 50,000
-    large = verdicts(pace_frame(stored({}, {CORRECTED: 4.0}, top=LOW)), 50_000)
+    large = verdicts({}, {CORRECTED: 4.0}, top=LOW, items=50_000)
     assert large[-2][2] == "fails"
+    assert verdicts({}, {CORRECTED: 4.0}, seeds=1, top=LOW)[0][2] == "undecided"
 
 
 def test_an_arm_that_doesnt_reach_the_level_fails_and_says_so(tmp_path):
-    records = stored({}, {}, top=dict.fromkeys(ARMS, 0.2) | {REFERENCE: 0.3})
-    found = verdicts(pace_frame(records), 3533)
-    assert found[0][1:] == ["not reached with every seed", "fails"]
-    page = page_of(records, tmp_path)
-    assert page.count("not reached | - |") == 2 * (len(ARMS) - 1)
-
-
-def test_the_heading_speaks_of_saved_time_only_where_it_is_clear():
-    assert "0.40 of its time" in heading(pace_frame(stored({}, {CORRECTED: 4.0})), 10)
-    assert "of its time" not in heading(pace_frame(stored({}, {})), 10)
-
-
-def test_the_heading_names_learning_rates_that_differ():
-    records = stored({}, {CORRECTED: 4.0})
-    assert "rates" not in heading(pace_frame(records), 10)
-    records.arrays["learning_rates"][ARMS.index(CORRECTED)] = 0.002
-    assert "rates of 0.002 and 0.001" in heading(pace_frame(records), 10)
-
-
-def test_one_seed_has_no_interval_and_no_verdict():
-    frame = pace_frame(stored({}, {CORRECTED: 4.0}, seeds=1, top=LOW))
-    assert verdicts(frame, 3533)[0][2] == "undecided"
+    top = dict.fromkeys(ARMS, 0.2) | {REFERENCE: 0.3}
+    assert verdicts({}, {}, top=top)[0][1:] == ["no value in 3 of 3 seeds", "fails"]
+    page = page_of(stored({}, {}, top=top), tmp_path)
+    assert page.count("| - | - | 10.00 | - | - |") == len(ARMS) - 1
 
 
 @pytest.mark.slow

@@ -1,30 +1,26 @@
 """One knob in two places: what is compared, and verdicts that follow the records."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
+import experiments.studies.strength as strength
 from experiments.inputs import prepared_run
+from experiments.kit import Data
 from experiments.serve import metric_means, rank, serve
 from experiments.studies.strength import (
+    AXES,
     Rated,
     area,
     axes_of,
+    derive,
     measured,
     rated_later,
-)
-from experiments.studies.strength.figures import gap, outputs_figure
-from experiments.studies.strength.report import (
-    peak,
     report_strength,
-    shift,
-    shift_texts,
     strength_frame,
-    verdicts,
 )
 from research.config import Config
 from research.files import write_arrays
-from research.report.pictures import look, words_of
+from research.report.pictures import look
 from research.report.predictions import statements
 from research.report.records import Stored, study_header
 from research.serving import Serving
@@ -86,8 +82,21 @@ def with_clicked(apart=0.001, wide=0.2, all_items=0.04):
     return records
 
 
+def read(records):
+    return Data.of(records, AXES)
+
+
+def verdicts(records):
+    return strength.verdicts(read(records))
+
+
 def found(records):
-    return [row[2] for row in verdicts(strength_frame(records), records)]
+    return [row[2] for row in verdicts(records)]
+
+
+def at(records, output="cosine", temperature=0.2):
+    """What is derived from records at one place."""
+    return derive(read(records)).at(output=output, temperature=temperature)
 
 
 def test_records_as_predicted_hold():
@@ -123,7 +132,7 @@ def test_a_record_against_the_prediction_changes_its_verdict_alone(changes, fail
 )
 def test_of_lists_without_unclicked_items_the_lines_are_one(changes, expected):
     records = with_clicked(**changes)
-    rows = verdicts(strength_frame(records), records)
+    rows = verdicts(records)
     assert [row[2] for row in rows if "clicked items listed" in row[0]] == expected
 
 
@@ -151,10 +160,11 @@ def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
 
 
 def test_the_gap_is_between_lambdas_at_equal_totals():
-    frame = strength_frame(stored(apart=0.04))
-    panel = frame[frame.temperature == 0.1]
-    assert gap(panel) == pytest.approx(0.04, abs=1e-6)
-    assert peak(panel, "recall_20") == 1.0
+    records = stored(apart=0.04)
+    here = at(records, temperature=0.1)
+    assert here["gap"].item() == pytest.approx(0.04, abs=1e-6)
+    assert here["best_recall_20"].item() == 1.0
+    frame = strength_frame(read(records))
     row = frame[(frame["lambda"] == 0.5) & (frame.total == 1.25)].iloc[0]
     assert row.alpha == 0.75
 
@@ -203,16 +213,16 @@ def moved(by, temperature=0.2, output="cosine", dataset="electronic", ripple=0.0
 
 @pytest.mark.parametrize("by", [-0.2, 0.0, 0.4, 0.9])
 def test_the_shift_is_what_the_curve_was_moved_by(by):
-    found = shift(moved(by), "cosine", 0.2)
-    assert found.by.mean == pytest.approx(by, abs=0.03)
-    assert found.after < 0.001
-    assert found.before > 10 * found.after or by == 0.0
+    here = at(moved(by))
+    assert here["shift"].interval().mean == pytest.approx(by, abs=0.03)
+    assert here["after"].item() < 0.001
+    assert here["before"].item() > 10 * here["after"].item() or by == 0.0
 
 
 def test_the_shift_is_of_lists_without_unclicked_items_where_some_are_not_clicked():
     records = moved(0.9)
     records.arrays["clicked_recall_20"] = moved(0.2).arrays["recall_20"]
-    assert shift(records, "cosine", 0.2).by.mean == pytest.approx(0.2, abs=0.03)
+    assert at(records)["shift"].interval().mean == pytest.approx(0.2, abs=0.03)
 
 
 def both_outputs(cosine, dot):
@@ -230,10 +240,8 @@ def test_a_figure_shows_by_how_much_each_output_is_shifted():
     drawings = report_strength(records).drawings
     assert set(drawings) == {"-cosine", "-dot", "-outputs"}
     figure, points = drawings["-outputs"]
-    (title,) = [words for words in words_of(figure) if "moves the curve" in words]
-    by = [shift(records, output, 0.2).by.mean for output in ("cosine", "dot")]
+    by = [at(records, output)["shift"].values.mean() for output in ("cosine", "dot")]
     assert by == pytest.approx([0.4, -0.2], abs=0.03)
-    assert f"by up to {by[0]:.2f} with cosines, {by[1]:.2f} with dot products" in title
     assert set(points.output) == {"cosine", "dot"}
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert marks == [f"{one:+.2f}" for one in by]
@@ -245,14 +253,13 @@ def test_no_figure_shows_a_shift_beyond_the_totals_served():
     assert set(report_strength(both_outputs(1.6, 0.0)).drawings) == {"-cosine", "-dot"}
 
 
-def test_a_shift_beyond_the_totals_served_says_so():
+def test_a_shift_beyond_the_totals_served_is_a_dash(tmp_path):
     records = moved(0.9)
     for name in ("recall_20", "recall_item_20"):
         records.arrays[name] = records.arrays[name][..., :7, :]
     records.arrays["totals"] = records.arrays["totals"][:7]
-    found = shift(records, "cosine", 0.2)
-    assert shift_texts(found, records) == ["at least 0.5", ""]
-    assert shift_texts(shift(moved(0.0), "cosine", 0.2), moved(0.0))[0].startswith("+0")
+    assert " | - | - | " in page_of(records, tmp_path)
+    assert " | - | - | " not in page_of(moved(0.4), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +278,7 @@ def test_a_shift_beyond_the_totals_served_says_so():
     ],
 )
 def test_verdicts_on_the_shift_follow_it(records, expected):
-    rows = verdicts(strength_frame(records), records)
+    rows = verdicts(records)
     assert [row[2] for row in rows if "shifted" in row[0]] == expected
 
 
@@ -376,15 +383,3 @@ def test_films_that_are_compared_are_those_that_no_training_saw(split, tmp_path)
         part = found.liked == liked
         wanted = {pair for pair in wanted if pair[0] in both}
         assert pairs(of_user[part], found.item[part]) == wanted
-
-
-def test_the_title_says_how_far_each_output_is_shifted_also_if_it_is_not():
-    frame = strength_frame(stored())
-    other = frame.assign(output=np.where(frame.output == "cosine", "dot", "cosine"))
-    shifts = {("cosine", 0.1): 0.0, ("cosine", 0.3): 0.0}
-    shifts |= {("dot", 0.1): -0.4, ("dot", 0.3): 0.2}
-    figure = outputs_figure(pd.concat([frame, other]), shifts).figure
-    (title,) = [text for text in words_of(figure) if "moves the curve" in text]
-    assert "by up to 0.00 with cosines, -0.40 with dot products" in " ".join(
-        title.split()
-    )

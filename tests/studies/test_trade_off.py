@@ -1,25 +1,38 @@
 """What is read off curves of recall by coverage, by records that are made and a run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import experiments.studies.trade_off as trade_off
+from experiments.inputs import fold_of, prepared_run, study_split_fields
+from experiments.kit import Data
+from experiments.serve import clicked_logits, drawn_clicks, metric_means, serve
 from experiments.studies.trade_off import (
-    ARMS,
+    AXES,
     NUMBERS,
     TEMPERATURES,
     TOTALS,
-    Curves,
-    heading,
+    by_total,
+    chosen,
+    fitted_total,
+    gain,
+    judged_by_test,
+    means_by_total,
+    of_users,
     run_trade_off,
-    trade_off_frame,
-    verdicts,
+    where,
 )
 from experiments.study import StudyOptions
+from research.config import Config
+from research.prepare import prepare
 from research.report.records import Stored, load_stored, study_header
+from research.train.loop import train
 from tests.studies.reported import page_of
 from tests.studies.tastes import small_config, write_tastes
 
+ARMS = "in-batch", "in-batch+logq"
 HEIGHT = (0.24, 0.26, 0.30, 0.28, 0.24)  # of each temperature's curve
 
 
@@ -50,30 +63,56 @@ def made(height=HEIGHT, apart=0.02, more=0.0, calibrated=0.3, seeds=3):
     )
 
 
+def read(stored):
+    return Data.of(stored, AXES)
+
+
+def verdicts(stored):
+    return trade_off.verdicts(read(stored))
+
+
+def changed(stored, **arrays):
+    return stored._replace(arrays={**stored.arrays, **arrays})
+
+
+def both(one, other):
+    """Records of two arms, from those of one each."""
+    arrays = {
+        name: np.concatenate([values, other.arrays[name]])
+        if values.ndim > 1
+        else values
+        for name, values in one.arrays.items()
+    }
+    return Stored(one.header | {"arms": [*ARMS]}, {}, arrays)
+
+
 def test_curves_are_compared_at_the_same_coverage_and_at_equal_popularity():
-    curves = Curves(made(apart=0.03, more=0.05), 0)
-    assert curves.chosen == 2
+    here = read(made(apart=0.03, more=0.05)).at(arm="in-batch")
+    assert chosen(here) == 0.2
     # On parallel curves the difference is that of their heights.
-    expected = 0.30 - np.array(HEIGHT)
-    np.testing.assert_allclose(
-        curves.gain(curves), np.tile(expected, (3, 1)).T, atol=1e-9
-    )
+    expected = np.tile(0.30 - np.array(HEIGHT), (3, 1)).T
+    found = gain(here, here).along("temperature", "seed")
+    np.testing.assert_allclose(found, expected, atol=1e-9)
     # 5 clicks more a temperature are a quarter of a total, which is 0.05 of coverage.
-    equal = curves.at_equal_popularity("coverage")
+    clicks = here.at(temperature=0.2, total=1.0)["train_count"]
+    equal = where(here, "coverage", "train_count", clicks)
     at_chosen = 0.9 - 0.2 - 0.03 * 2
-    steps = np.arange(5) - 2
-    np.testing.assert_allclose(
-        equal[:, 0], at_chosen + (0.05 - 0.03) * steps, atol=1e-9
-    )
+    expected = at_chosen + (0.05 - 0.03) * (np.arange(5) - 2)
+    found = equal.along("temperature", "seed")[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_totals_below_that_of_greatest_coverage_are_left_out():
     stored = made(apart=0.03)
-    arrays = {name: values.copy() for name, values in stored.arrays.items()}
-    arrays["coverage"][..., 0] = 0.69  # near what the first has at a total of 1
-    arrays["recall"][..., 0] = 0.0
-    curves, other = Curves(Stored(stored.header, {}, arrays), 0), Curves(stored, 0)
-    np.testing.assert_allclose(curves.gain(curves), other.gain(other), atol=1e-9)
+    coverage, recall = (stored.arrays[n].copy() for n in ("coverage", "recall"))
+    coverage[..., 0] = 0.69  # near what the first has at a total of 1
+    recall[..., 0] = 0.0
+    gains = [
+        gain(here, here).values
+        for records in (changed(stored, coverage=coverage, recall=recall), stored)
+        for here in [read(records).at(arm="in-batch")]
+    ]
+    np.testing.assert_allclose(*gains, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -98,56 +137,44 @@ def test_verdicts_follow_the_records(changes, fails):
 def test_the_range_of_recall_with_the_calibrated_total_is_compared():
     stored = made(apart=0.03, more=0.03)
     assert verdicts(stored)[2][2] == "holds"  # all alike
-    arrays = stored.arrays | {"recall_calibrated": stored.arrays["recall"][..., 5]}
-    assert verdicts(Stored(stored.header, {}, arrays))[2][2] == "fails"
+    wide = changed(stored, recall_calibrated=stored.arrays["recall"][..., 5])
+    assert verdicts(wide)[2][2] == "fails"
 
 
 def test_another_temperature_that_has_more_recall_is_found():
     stored = made(apart=0.03, more=0.03)
     better = stored.arrays["recall"].copy()
     better[:, 4] += 0.1
-    rows = verdicts(Stored(stored.header, {}, stored.arrays | {"recall": better}))
-    assert [row[2] for row in rows[3:]] == ["holds", "holds", "holds", "fails"]
-    frame = trade_off_frame(
-        Stored(stored.header, {}, stored.arrays | {"recall": better})
-    )
+    stored = changed(stored, recall=better)
+    assert [row[2] for row in verdicts(stored)[3:]] == [*["holds"] * 3, "fails"]
+    frame = trade_off.trade_off_frame(read(stored))
     assert frame.gain_in_batch.tolist() == frame.gain.tolist()
-    assert "in-batch at 0.2 has 0.300 at coverage 0.30" in heading(frame)
+    assert frame.temperature[frame.chosen].tolist() == [0.2]
 
 
 def test_the_other_arm_is_compared_with_the_one_chosen_for_in_batch():
     one, other = made(apart=0.03, more=0.03), made((0.2, 0.2, 0.299, 0.2, 0.301))
-    arrays = {
-        name: np.concatenate([values, other.arrays[name]])
-        if values.ndim > 1
-        else values
-        for name, values in one.arrays.items()
-    }
-    both = Stored(one.header | {"arms": [*ARMS]}, {}, arrays)
-    rows = verdicts(both)[-7:]
+    records = both(one, other)
+    rows = verdicts(records)[-7:]
     assert [row[2] for row in rows] == [*["holds"] * 6, "fails"]  # as much coverage
     assert rows[4][1].startswith("-0.001")  # a height of 0.301 beside 0.3
-    arrays["recall"][1] += 0.01
-    arrays["recall_calibrated"][1] -= 0.01
-    arrays["coverage_calibrated"][1] += 0.1
-    found = [row[2] for row in verdicts(both)[-7:]]
+    records.arrays["recall"][1] += 0.01
+    records.arrays["recall_calibrated"][1] -= 0.01
+    records.arrays["coverage_calibrated"][1] += 0.1
+    found = [row[2] for row in verdicts(records)[-7:]]
     assert found == [*("holds", "holds", "fails", "holds", "fails"), "fails", "holds"]
 
 
 def test_what_calibration_and_another_arm_add_is_paired_by_seed():
-    stored = made(calibrated=0.3)
-    arrays = {
-        name: np.concatenate([values, values]) if values.ndim > 1 else values
-        for name, values in stored.arrays.items()
-    }
+    stored = both(made(calibrated=0.3), made(calibrated=0.3))
+    arrays = stored.arrays
     seeds = np.array([-0.2, 0.0, 0.2])  # both sides of a difference have them
     for name in ("recall", "coverage"):
         arrays[f"{name}_calibrated"] += seeds
     arrays["recall"] += seeds[:, None]
     arrays["recall_calibrated"][1] += 0.01
     arrays["coverage_calibrated"][1] += 0.1
-    header = stored.header | {"arms": [*ARMS]}
-    frame = trade_off_frame(Stored(header, {}, arrays))
+    frame = trade_off.trade_off_frame(read(stored))
     one, other = (frame[frame.arm == name] for name in ARMS)
     # With a total of 1: the height less a tenth of the coverage, 0.7 to 0.62.
     adds = 0.3 - (np.array(HEIGHT) - 0.1 * (0.7 - 0.02 * np.arange(5)))
@@ -160,12 +187,12 @@ def test_what_calibration_and_another_arm_add_is_paired_by_seed():
 
 def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many():
     stored = made(apart=0.03, more=0.03)
-    arrays = {name: values.copy() for name, values in stored.arrays.items()}
-    arrays["coverage"][0, 0, 0] += 0.5  # beyond what the chosen temperature has
-    arrays["coverage"][0, 4, :] -= 0.5
-    rows = verdicts(Stored(stored.header, {}, arrays))
-    assert rows[3][1:] == ["no total does in 1 of 3 seeds", "fails"]
-    assert rows[6][1:] == ["no total does", "fails"]
+    coverage = stored.arrays["coverage"].copy()
+    coverage[0, 0, 0] += 0.5  # beyond what the chosen temperature has
+    coverage[0, 4, :] -= 0.5
+    rows = verdicts(changed(stored, coverage=coverage))
+    assert rows[3][1:] == ["no value in 1 of 3 seeds", "fails"]
+    assert rows[6][1:] == ["no value in 3 of 3 seeds", "fails"]
 
 
 @pytest.mark.slow
@@ -185,3 +212,141 @@ def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert "| in-batch | **0.2** | " in page_of(made(), tmp_path)
+
+
+def test_a_popularity_prior_raises_recall_of_the_model_without_log_q(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.1)
+    found = by_total(config, None)
+    none, full = (TOTALS.index(total) for total in (0.0, 1.0))
+    assert found["recall"].shape == (len(TOTALS),)
+    assert found["recall"][full] > found["recall"][none]
+    total, there = found["calibrated"], found["recall_calibrated"]
+    assert 0.5 < total < 2.0
+    below, above = int(total // 0.2), int(total // 0.2) + 1  # of TOTALS
+    near = found["recall"][[below, above]]
+    assert near.min() - 0.01 < there < near.max() + 0.01
+
+
+@pytest.mark.slow
+def test_a_total_of_one_is_no_prior_for_a_model_with_log_q_in_the_loss(tmp_path):
+    draw = np.random.default_rng(0)
+    items = 2 * draw.choice(75, (100, 25), p=np.arange(1, 76) / 2850)
+    items[::2] += 1  # half of the users click odd items
+    rows = [
+        f"u{user},i{item}" for user, of_user in enumerate(items) for item in of_user
+    ]
+    path = tmp_path / "clicks.csv"
+    path.write_text("\n".join(["user,item", *dict.fromkeys(rows)]) + "\n")
+    config = Config(dataset=str(path), split="random", batch=64, epochs=4, logq=1.0)
+    config = dataclasses.replace(config, left_out="fitted", learning_rate=0.01)
+    found = by_total(config, None)
+    choice = prepared_run(dataclasses.replace(config, fit_on="train"))
+    done = train(choice.config, choice.fold)
+    lists = dataclasses.replace(
+        config, fit_on="train-only", left_out="train+validation"
+    )
+    test = prepare(lists, of_users(fold_of(lists), choice.fold.evaluated))
+    for run, number in (
+        (choice, found["validation"]),
+        (test, found["recall"][TOTALS.index(1.0)]),
+    ):
+        scorer = serve(run, done.user_vectors, done.item_vectors)
+        assert metric_means(run, scorer, ["recall"])[0] == pytest.approx(number)
+    assert len(np.unique(found["recall"])) > 2  # other totals have other lists
+
+
+def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
+    config = Config(fit_on="train-only", left_out="train+validation")
+    fold = fold_of(config)
+    some = fold.evaluated[3::7]
+    part = of_users(fold, some)
+    assert np.array_equal(np.unique(part.held_user), some)
+    offsets, items = part.removed
+    whole_offsets, whole_items = fold.removed
+    for row, user in enumerate(some):
+        held = fold.held_item[fold.held_user == user]
+        assert np.array_equal(part.held_item[part.held_user == user], held)
+        at = int(np.searchsorted(fold.evaluated, user))
+        left_out = whole_items[whole_offsets[at] : whole_offsets[at + 1]]
+        assert np.array_equal(items[offsets[row] : offsets[row + 1]], left_out)
+    plain = fold_of(dataclasses.replace(config, left_out="fitted"))
+    assert of_users(plain, some).removed is None
+
+
+def test_users_without_a_test_item_calibrate_but_do_not_judge(tmp_path):
+    dataset = str(write_tastes(tmp_path / "made"))
+    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.2)
+    users = fold_of(dataclasses.replace(config, fit_on="train")).evaluated
+    mine, test = judged_by_test(config, users, None)
+    assert 0 < mine.sum() < len(mine)
+    assert np.array_equal(test.fold.evaluated, users[mine])
+    assert np.array_equal(np.unique(test.fold.held_user), users[mine])
+    assert np.isfinite(by_total(config, None)["recall"]).all()
+
+
+def test_clicks_that_fit_no_scale_are_not_a_number():
+    run = prepared_run(Config(fit_on="train"))
+    fold = run.fold
+    against = np.zeros((len(fold.evaluated), fold.fitted.n_items), np.float32)
+    rows = np.searchsorted(fold.evaluated, fold.held_user)
+    against[rows, fold.held_item] = -1.0  # each clicked item scores lowest
+    vectors = against, np.eye(fold.fitted.n_items, dtype=np.float32)
+    assert np.isnan(fitted_total(run, vectors))
+    assert np.isnan(means_by_total(run, vectors, [np.nan, 1.0])).tolist() == [
+        [True, False]
+    ]
+
+
+def test_what_is_in_the_loss_counts_for_the_calibrated_total():
+    """The clicks give the same vectors the same prior, whatever was in their loss."""
+    runs = [prepared_run(Config(fit_on="train", logq=logq)) for logq in (0.0, 0.75)]
+    fold, draw = runs[0].fold, np.random.default_rng(0)
+    scores = draw.normal(size=(len(fold.evaluated), fold.fitted.n_items))
+    scores[np.searchsorted(fold.evaluated, fold.held_user), fold.held_item] += 1.0
+    vectors = scores.astype(np.float32), np.eye(fold.fitted.n_items, dtype=np.float32)
+    none, some = (fitted_total(run, vectors) for run in runs)
+    assert some - none == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((), {"split": "random"}),
+        (("train", "test"), {"split": "given", "validation_share": 0.1}),
+        (("train", "validation", "test"), {"split": "given"}),
+    ],
+)
+def test_ones_own_data_is_split_as_suits_it(parts, expected, tmp_path):
+    rows = [f"u{n % 9},i{n // 9}" for n in range(90)]
+    head = "user,item" + (",part" if parts else "")
+    of_row = [f",{parts[n % len(parts)]}" if parts else "" for n in range(90)]
+    path = tmp_path / "shop.csv"
+    lines = [row + part for row, part in zip(rows, of_row, strict=True)]
+    path.write_text("\n".join([head, *lines]) + "\n")
+    assert study_split_fields(str(path), None) == expected
+    assert study_split_fields("ml-100k", None) == {"split": "ratio"}
+
+
+def test_a_fit_neither_has_left_out_items_nor_clicks_on_them():
+    run = prepared_run(Config(fit_on="train"))
+    fold, draw = run.fold, np.random.default_rng(0)
+    fewest = int(np.median(fold.fitted.item_counts))
+    rare = fold.fitted.item_counts < fewest
+    vectors = (
+        draw.normal(size=(n, 3)).astype(np.float32)
+        for n in (len(fold.evaluated), fold.fitted.n_items)
+    )
+    users, items = vectors
+    drawn = drawn_clicks(fold, 500)
+    every, kept = (
+        clicked_logits(run, users, items, drawn, min_clicks=n) for n in (0, fewest)
+    )
+    assert rare[every[3]].any()
+    assert np.isneginf(kept[0][:, rare]).all()
+    assert not np.isneginf(every[0][:, rare]).all()
+    still = ~rare[every[3]]
+    np.testing.assert_array_equal(kept[3], every[3][still])
+    np.testing.assert_allclose(
+        kept[0][:, ~rare], every[0][still][:, ~rare], rtol=1e-5, atol=1e-5
+    )

@@ -8,8 +8,14 @@ import pandas as pd
 import pytest
 
 from experiments.inputs import prepared_run
-from experiments.studies.outside.measure import CHOSEN, dataset_of, measured, phase
-from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
+from experiments.studies.outside.measure import (
+    CHOSEN,
+    NUMBERS,
+    PROTOCOLS,
+    dataset_of,
+    measured,
+    phase,
+)
 from experiments.studies.outside.runs import Run
 from research.types import InputError
 from tests.studies.given import given_folder

@@ -31,13 +31,14 @@ from experiments.inputs import digest_of
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
 from experiments.studies.outside.measure import (
+    NUMBERS,
+    PROTOCOLS,
     VIEWS,
     data_label,
     dataset_of,
     measured,
     phase,
 )
-from experiments.studies.outside.protocols import NUMBERS, PROTOCOLS
 from experiments.studies.outside.runs import QUICK, RUNS, Run
 from experiments.study import StudyOptions, save_study
 from research.contrast import slug

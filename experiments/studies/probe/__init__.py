@@ -18,42 +18,27 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.inputs import fold_of, ratings_of
-from experiments.studies.probe.archive import (
-    FAITHFUL,
-    PER_ROW,
-    SMALL,
-    ZERO,
-    Archive,
-    Measurement,
-    archive_of,
-    bias_table,
-    decile_table,
-    drift_table,
-    negatives_table,
-    probe_page,
-    save_archive,
-)
 from experiments.studies.probe.bias import (
+    TARGETS,
+    BiasEstimate,
     CompiledError,
     Drawer,
     Probe,
     ProbePoint,
     compile_error,
+    draw_laws,
     draw_many,
+    enumerated_bias,
     make_drawer,
     make_point,
     probe,
-)
-from experiments.studies.probe.estimates import (
-    BiasEstimate,
-    draw_laws,
-    enumerated_bias,
     small_world,
 )
 from experiments.studies.probe.estimators import (
@@ -63,24 +48,22 @@ from experiments.studies.probe.estimators import (
     estimator_sources,
     probed_arm,
 )
-from experiments.studies.probe.figures import (
-    bands_figure,
-    deciles_figure,
-    drift_figure,
-    ranking_figure,
-    sizes_figure,
-)
 from experiments.studies.probe.negatives import follow, sample_sources
-from experiments.study import Report, StudyOptions
+from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.negatives.source import Pool
 from research.prepare import prepare
-from research.report.records import Stored, study_header
+from research.report.records import study_header
 
 NAME = "probe"
 WIDTH = 1024
 MASKED = ("in-batch", "in-batch+logq", "importance", "leave-own-out", "mixed+logq")
 SHARED = ("in-batch", "in-batch+logq")
+FAITHFUL = "faithful"  # positives of the data: is E[g] the full softmax's gradient?
+ZERO = "zero at truth"  # positives from the model: is E[g] zero?
+SMALL, PER_ROW = "6 items", "per row"
+# Arrays of the first fields of Products, [measurement, target, ...], and their types.
+PRODUCTS = {"own": "<f4", "all": "<f4", "along": "<f4", "norm": "<f8"}
 SOURCES = (
     "in-batch",
     "popularity:511",  # alpha is 0.5
@@ -109,23 +92,46 @@ FULL = Size(512, 20, (4, 16, 64, 256, 1024), (16, 1024), (2, 4, 6), 10)
 QUICK = Size(128, 3, (1024,), (), (2,), 1)
 
 
+class Measurement(NamedTuple):
+    """What is measured, and where.
+
+    Attributes:
+      world: "6 items" (enumerated) or the data set.
+      model: "untrained", "trained", or "made" on the 6 items.
+      library: the catalogue: "fitted" (items clicked in the training part) or "whole".
+      estimator: as in ESTIMATORS.
+      masked: whether columns that hold the row's own positive are masked.
+      drawn: "per row", or "shared" by all rows.
+      n: draws per row.
+      question: FAITHFUL or ZERO.
+    """
+
+    world: str
+    model: str
+    library: str
+    estimator: str
+    masked: bool
+    drawn: str
+    n: int
+    question: str
+
+
 def run_probe(options: StudyOptions) -> Path:
     """Measures every estimator at the untrained and the trained model.
 
     A quick run has every estimator, but few rows and draws, one n and one epoch.
-
-    Returns:
-      The file of records, from which ``report_probe`` makes the rest.
     """
-    dataset, data_dir, progress = options.dataset, options.data_dir, options.progress
+    dataset, progress = options.dataset, options.progress
     size = QUICK if options.quick else FULL
-    config = options.config()
-    fold = fold_of(config, data_dir)
-    config = dataclasses.replace(arm("full-softmax", config), epochs=size.epochs)
+    fold = fold_of(options.config(), options.data_dir)
+    config = dataclasses.replace(
+        arm("full-softmax", options.config()), epochs=size.epochs
+    )
     run = prepare(config, fold)
     config, model, (world, _) = run.config, run.model, run.world
     models, drifts = follow(run, progress)
-    runner, measured = ProbeRunner(config, world.pool), []
+    runner = ProbeRunner(config, world.pool)
+    measured: list[tuple[Measurement, Probe]] = []
     for name, params in models.items():
         for library in ("fitted",) if options.quick else ("fitted", "whole"):
             temperature, only = config.temperature, library == "fitted"
@@ -137,39 +143,44 @@ def run_probe(options: StudyOptions) -> Path:
                 measured.append((cell, result))
                 what = f"{cell.estimator} n {cell.n} {cell.question}"
                 progress(f"{name}, {library}: {what}")
-    digest = ratings_of(dataset, data_dir).digest
-    counts = {"rows": size.rows, "draws": size.draws}
+    enumerated = enumerate_all(size.small, config, progress)
+    arrays = arrays_of(measured, enumerated)
+    arrays["counts"] = np.asarray(world.pool.counts, "<i4")
+    for lag, (steps, drift) in drifts.items():
+        arrays[f"steps{lag}"] = np.asarray(steps, "<i4")
+        arrays[f"drift{lag}"] = np.asarray(drift, "<f4")
+    seen: list[list[Any]] = []
     sampled = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
-    archive = Archive(
-        header=study_header(
-            NAME, dataset, options.quick, digest, config.split, **counts
-        ),
-        measured=measured,
-        enumerated=enumerate_all(size.small, config, progress),
-        negatives={
-            name: sample_sources(sampled, model, params, world)
-            for name, params in models.items()
-        },
-        counts=np.asarray(world.pool.counts, np.int64),
-        drifts=drifts,
+    for name, params in models.items():
+        found = sample_sources(sampled, model, params, world)
+        for source, (counts, *numbers) in found.items():
+            arrays[f"seen{len(seen)}"] = counts.astype("<i4")
+            seen.append([name, source, f"seen{len(seen)}", *numbers])
+    digest = ratings_of(dataset, options.data_dir).digest
+    about = {"rows": size.rows, "draws": size.draws}
+    return save_study(
+        options.out,
+        study_header(NAME, dataset, options.quick, digest, config.split, **about),
+        arrays,
+        cells=[[*cell, one.products[TARGETS[0]].repeats] for cell, one in measured],
+        enumerated=[list(cell) for cell, _ in enumerated],
+        seen=seen,
+        lags=sorted(drifts),
     )
-    return save_archive(options.out, archive)
 
 
-def report_probe(stored: Stored) -> Report:
-    """The study's tables and figures."""
-    archive = archive_of(stored)
-    bias, deciles = bias_table(archive), decile_table(archive)
-    negatives = negatives_table(archive)
-    tables = {".csv": bias, "-deciles.csv": deciles, "-negatives.csv": negatives}
-    drawings = {
-        "-ranking": ranking_figure(bias),
-        "-deciles": deciles_figure(deciles),
-        "-sizes": sizes_figure(bias),
-        "-bands": bands_figure(negatives),
-        "-drift": drift_figure(drift_table(archive)),
+def arrays_of(
+    measured: Sequence[tuple[Measurement, Probe]],
+    enumerated: Sequence[tuple[Measurement, BiasEstimate]],
+) -> dict[str, ndarray]:
+    """What is stored of the measurements, first axis by measurement."""
+    inner = [[one.products[target] for target in TARGETS] for _, one in measured]
+    arrays = {
+        name: np.array([[each[n] for each in row] for row in inner], kind)
+        for n, (name, kind) in enumerate(PRODUCTS.items())
     }
-    return Report(tables, probe_page(archive, bias, negatives), drawings)
+    arrays["signed"] = np.array([one.signed for _, one in measured], "<f2")
+    return arrays | {"enumerated": np.array([[*one] for _, one in enumerated], "<f8")}
 
 
 def _cells(dataset: str, model: str, library: str, size: Size) -> list[Measurement]:
@@ -194,10 +205,7 @@ def _cells(dataset: str, model: str, library: str, size: Size) -> list[Measureme
 class ProbeRunner:
     """Measures estimators at many points; each is compiled once.
 
-    Args:
-      base: what all arms share.
-      pool: what negatives are drawn from.
-      width: the most draws per row.
+    All share the base config and the pool; width is the most draws per row.
     """
 
     def __init__(self, base: Config, pool: Pool, width: int = WIDTH) -> None:
@@ -251,11 +259,11 @@ def enumerate_all(
     for name, estimator in ESTIMATORS.items():
         for masked in (False, True):
             for n in sizes:
-                arm = _arm(name, n, masked, base, worlds[0].pool)
-                own_out = arm.config.leave_own_out and not masked
+                ready = _arm(name, n, masked, base, worlds[0].pool)
+                own_out = ready.config.leave_own_out and not masked
                 laws = draw_laws(estimator.sources, worlds[0], own_out)
                 each = (n // len(estimator.sources),) * len(estimator.sources)
-                both = enumerated_bias(arm, each, laws, worlds)
+                both = enumerated_bias(ready, each, laws, worlds)
                 cell = (SMALL, "made", "whole", name, masked, PER_ROW, n)
                 measured += [
                     (Measurement(*cell, question), estimate)

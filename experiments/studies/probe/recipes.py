@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.arms import ARMS, arm
-from experiments.studies.probe.estimates import draw_laws, enumerated_bias, small_world
+from experiments.studies.probe.bias import draw_laws, enumerated_bias, small_world
 from experiments.studies.probe.estimators import probed_arm
 from research.config import Config
 from research.evaluate.metrics import CUTOFF

@@ -5,29 +5,18 @@ import pytest
 
 from experiments.output.folders import RECORDS_VERSION
 from experiments.studies import STUDIES
-from experiments.studies.probe.archive import (
-    FAITHFUL,
-    SMALL,
-    ZERO,
-    Archive,
-    Measurement,
-    archive_of,
-    bias_table,
-    negatives_table,
-    probe_page,
-    save_archive,
-)
-from experiments.studies.probe.bias import TARGETS, Probe
-from experiments.studies.probe.estimates import BiasEstimate, products
+from experiments.studies.probe import FAITHFUL, SMALL, ZERO, Measurement, arrays_of
+from experiments.studies.probe.bias import TARGETS, BiasEstimate, Probe, products
 from experiments.studies.probe.estimators import ESTIMATORS
-from experiments.studies.probe.negatives import SourceSample
+from experiments.studies.probe.report import bias_table
 from experiments.study import report_study, save_study
 from research.files import write_arrays
 from research.report.records import load_stored, save_stored, study_header
 from research.types import InputError
 
 
-def made_archive():
+def made_records(out):
+    """The file of records of made measurements."""
     draw = np.random.default_rng(0)
     counts = draw.integers(0, 50, 40)
 
@@ -45,46 +34,47 @@ def made_archive():
         for question in (ZERO, FAITHFUL)
     ]
     small = [
-        (
-            Measurement(SMALL, "made", "whole", f, m, "per row", n, ZERO),
-            BiasEstimate(0.1, 0, 1, 2),
-        )
-        for f in ESTIMATORS
-        for m in (False, True)
+        Measurement(SMALL, "made", "whole", form, masked, "per row", n, ZERO)
+        for form in ESTIMATORS
+        for masked in (False, True)
         for n in (2, 4)
     ]
-    samples = {"trained": {"in-batch": SourceSample(counts, 0.5, 0.7, 0.2)}}
-    drifts = {12: (np.array([12, 24]), np.array([0.5, 0.25], np.float32))}
-    header = study_header("probe", "made", quick=True, rows=8)
-    return Archive(header, [one(c) for c in cells], small, samples, counts, drifts)
+    measured = [one(cell) for cell in cells]
+    arrays = arrays_of(measured, [(cell, BiasEstimate(0.1, 0, 1, 2)) for cell in small])
+    arrays |= {"counts": counts, "seen0": counts, "steps12": np.array([12, 24])}
+    arrays["drift12"] = np.array([0.5, 0.25], np.float32)
+    return save_study(
+        out,
+        study_header("probe", "made", quick=True, rows=8),
+        arrays,
+        cells=[[*cell, 2] for cell in cells],
+        enumerated=[list(cell) for cell in small],
+        seen=[["trained", "in-batch", "seen0", 0.5, 0.7, 0.2]],
+        lags=[12],
+    )
 
 
 @pytest.mark.slow
 def test_tables_and_figures_come_from_the_records_alone(tmp_path):
-    archive = made_archive()
-    path = save_archive(tmp_path, archive)
-    first = path.read_bytes()
-    assert save_archive(tmp_path, archive_of(load_stored(path))).read_bytes() == first
+    path = made_records(tmp_path)
     written = report_study(STUDIES["probe"], path, tmp_path / "a")
     again = report_study(STUDIES["probe"], path, tmp_path / "b")
-    assert len(written) == 4 + 3 * 5
-    assert len(list((tmp_path / "a" / "tables" / "made").iterdir())) == 4
+    assert len(written) == 4 + 2 * 5
     page = (tmp_path / "a" / "tables" / "made" / "probe.md").read_text()
     assert "A quick run" in page
+    assert "n = 64" in page
+    line = next(line for line in page.splitlines() if line.startswith("| `in-batch` |"))
+    assert line.split("|")[2].strip() == "no"
     for one, two in zip(written, again, strict=True):
         assert one.read_bytes() == two.read_bytes()
 
 
-def test_the_page_says_what_is_right_and_what_is_measured():
-    archive = made_archive()
-    frame = bias_table(archive)
-    text = "\n".join(probe_page(archive, frame, negatives_table(archive)))
-    assert "n = 64" in text
-    line = next(line for line in text.splitlines() if line.startswith("| `in-batch` |"))
-    assert line.split("|")[2].strip() == "no"
+def test_the_table_says_what_is_right_and_what_is_measured(tmp_path):
+    frame = bias_table(load_stored(made_records(tmp_path)))
     wrong = frame[(frame.form == "in-batch") & (frame.world == "made")].bias
     right = frame[(frame.form == "in-batch+logq") & (frame.world == "made")].bias
     assert wrong.min() > 3 * right.max()
+    assert set(frame[frame.world == SMALL].bias) == {0.1}
 
 
 def test_another_file_is_refused(tmp_path):
@@ -103,7 +93,7 @@ def test_another_file_is_refused(tmp_path):
         report_study(STUDIES["dial"], path, tmp_path)
     header["grid"] = "probe"
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
-    with pytest.raises(InputError, match="not a file of the probe"):
+    with pytest.raises(InputError, match="not what study probe reads"):
         report_study(STUDIES["probe"], path, tmp_path)
     header["results_version"] = RECORDS_VERSION + 1
     path = save_study(tmp_path, header, {"x": np.zeros(3)})
