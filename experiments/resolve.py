@@ -171,7 +171,8 @@ def how_chosen(ran: Sequence["RunResult"], trials: int) -> str:
         )
     shown = {"temperature": "Temperatures", "learning_rate": "Learning rates",
              "epochs": "Epochs", PRIOR: "Priors"}  # fmt: skip
-    lists = [_by_value(ran, field, word) for field, word in shown.items()]
+    values = {f: {run.settings[f] for run in ran if run.settings} for f in shown}
+    lists = [_by_value(ran, f, shown[f]) for f in shown if len(values[f]) > 1]
     return " ".join([f"{text}.", *filter(None, lists)])
 
 

@@ -310,7 +310,7 @@ class TemperatureFields(Group):
     temperature_kind: Annotated[str, Named("research.temperature:TEMPERATURES")] = (
         "fixed"
     )
-    """Kind of temperature, with its values, as in scheduled,end=0.1."""
+    """Kind of temperature, with its values after commas."""
 
 
 @dataclass(frozen=True)

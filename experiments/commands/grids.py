@@ -179,7 +179,7 @@ class Run:
 
     def _run_grid(self, grid: Grid, out: Path) -> int:
         check_statements(grid, GRIDS)
-        grid = self._changed(grid)
+        usual, grid = grid.reference, self._changed(grid)
         own = changes_on(grid, self.dataset)
         for flag in self._given("split", *data_values(self.data)):
             if flag in own:
@@ -196,6 +196,8 @@ class Run:
         split = chosen_split(split, self.dataset, self.data_dir, columns)
         base = Config(dataset=self.dataset, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
+        if grid.reference not in (usual, self.reference):
+            print(f"without {usual}, differences are from {grid.reference}")
         by_validation = grid.tuning is not None and grid.tuning.by_validation
         if grid.tuning and not (by_validation or has_choices(grid, base, self.arms)):
             say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
@@ -242,12 +244,10 @@ class Run:
             grid = grid.but(tuning=Tuning(by_validation=True, as_trained=as_trained))
         reference = self.reference or grid.reference
         choose(reference, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-        if self.arms and reference not in self.arms:
-            if self.reference:
-                raise InputError(f"reference {reference} is not among --arms")
-            choose(self.arms[0], dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
-            say(f"{grid.name}: differences are from {self.arms[0]}: no {reference}")
-            reference = self.arms[0]
+        if self.arms and reference not in self.arms and self.reference:
+            raise InputError(f"reference {reference} is not among --arms")
+        if len(self.arms) > 1 and reference not in self.arms:
+            reference = next((arm for arm in self.arms if arm in grid.arms), reference)
         return grid.but(changes={**grid.changes, **changes}, reference=reference)
 
     def _choices(self, grid: Grid, cells: list[Cell], out: Path) -> "dict[Key, Choice]":

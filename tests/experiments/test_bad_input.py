@@ -31,6 +31,18 @@ run sbb | unknown grid 'sbb' | nearest: ssb | temperature
 run ssb --dataset ml-10k | unknown data set 'ml-10k' | nearest: ml-100k | ml-25m
 train --dataset ml-1n | unknown data set 'ml-1n' | nearest: ml-1m | ml-latest-small
 run ssb --arms in-batch in-batch+log | unknown arm | nearest: in-batch+logq
+run ssb --tune 0 | tune is 0
+run ssb --tune 2 --quick | --tune chooses epochs
+run ssb --set bach=64 | unknown field to set 'bach' | nearest: batch
+run ssb --set batch | expected NAME=VALUE
+run ssb --set batch=many | batch is a whole number
+run ssb --set learning_rate=fast | learning_rate is a number
+run ssb --set learning_rate=0 | learning_rate is 0
+run ssb --reference full-softmx | unknown arm of grid ssb | nearest: full-softmax
+run ssb --reference ease --arms in-batch | reference ease is not among --arms
+choose ml-10k | unknown data set 'ml-10k' | nearest: ml-100k
+choose ml-100k --minutes 0 | minutes is 0
+choose ml-100k --jobs 0 | jobs is 0
 run temperature --arms mixed | unknown arm of grid temperature 'mixed' | full-softmax
 train --arm in-bach | unknown arm 'in-bach' | nearest: in-batch | popularity
 train --arm | --arm

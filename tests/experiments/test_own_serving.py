@@ -183,7 +183,7 @@ def test_scores_that_fit_no_scale_are_said_so(shop, tmp_path, capsys, monkeypatc
     def refuse(*arguments):
         raise InputError("the scores rank clicked items lower")
 
-    monkeypatch.setattr("experiments.runs.calibrate", refuse)
+    monkeypatch.setattr("experiments.serve.calibrate", refuse)
     words = ["train", "--arm", "tiny", "--out", str(tmp_path / "out"), "--fit-on"]
     of_shop = ["--dataset", shop, "--columns", "user=uid"]
     assert main([*words, "train", *of_shop]) == 0

@@ -136,12 +136,17 @@ def test_a_baseline_without_a_seed_does_not_decide_the_number_of_seeds():
     assert of_common_seeds(alone) == alone
 
 
-def test_a_reference_that_is_left_out_is_said(call, tmp_path, monkeypatch):
+def test_without_the_reference_the_first_arm_is_one(call, tmp_path, monkeypatch):
     monkeypatch.setitem(ARMS, "tiny-long", {**TINY["tiny"], "dim": 4})
     words = ("run", "killed", "--out", tmp_path, "--arms")
     assert call(*words, "tiny", "--seeds", "1").status == 0
     called = call(*words, "tiny-long", "tiny+logq", "--seeds", "2")
-    assert "no differences: the reference tiny has fewer seeds" in called.out
+    assert "without tiny, differences are from tiny-long\n" in called.out
+    frame = read_table(tmp_path / "tables" / "ml-100k" / "killed.csv")
+    assert set(frame.against.dropna()) == {"tiny-long"}
+    called = call("report", "killed", "--out", tmp_path)
+    again = read_table(tmp_path / "tables" / "ml-100k" / "killed.csv")
+    assert again.equals(frame), "records keep the reference"
 
 
 def test_a_run_of_one_arm_leaves_the_tables_of_all(call, tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
-from research.report import cells
+from research.report import tables
 from research.report.contrasts import paired as difference
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
@@ -356,12 +356,12 @@ def test_every_row_states_the_temperature_of_its_runs(tmp_path):
 
 @pytest.mark.parametrize("stacked", [1, 300, 1 << 18])
 def test_intervals_at_once_are_those_of_each_estimate(rows, monkeypatch, stacked):
-    monkeypatch.setattr(cells, "STACKED", stacked)
+    monkeypatch.setattr(tables, "STACKED", stacked)
     one, other, *_ = measure(rows)
     asked = [(one, key, with_) for key in one.means for with_ in (None, other)]
-    found = cells.intervals(asked)
+    found = tables.intervals(asked)
     for interval, of in zip(found, asked, strict=True):
-        expected = cells.estimate(*of).interval()
+        expected = tables.estimate(*of).interval()
         np.testing.assert_allclose(interval, expected, rtol=1e-12, atol=1e-15)
     assert len({*found}) > len(asked) // 2  # each has its own
 

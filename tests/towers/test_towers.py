@@ -13,7 +13,7 @@ from jaxtyping import TypeCheckError
 from research.config import Config
 from research.prepare import prepare
 from research.towers.inputs import ItemInput, UserInput, init_tables
-from research.towers.towers import OUTPUTS, ItemTower, Mean, UserTower, normalise
+from research.towers.towers import OUTPUTS, ItemTower, Mean, Rates, UserTower, normalise
 from research.train.loop import train
 from research.train.model import Model, Params, make_model, serve_all
 from research.train.world import World
@@ -50,10 +50,10 @@ def an_item() -> ItemInput:
 def test_a_tower_refuses_the_other_sides_input():
     user, item = UserTower(Mean, (4,), 6, "cosine"), ItemTower((4,), 6, "cosine")
     key = jax.random.key(0)
-    jax.eval_shape(lambda: user.init(key, a_user(), 0.0, None))
+    jax.eval_shape(lambda: user.init(key, a_user(), Rates(), None))
     jax.eval_shape(lambda: item.init(key, an_item()))
     with pytest.raises(TypeCheckError):
-        user.init(key, an_item(), 0.0, None)
+        user.init(key, an_item(), Rates(), None)
     with pytest.raises(TypeCheckError):
         item.init(key, a_user())
 
@@ -206,14 +206,16 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate):
         {"row": jnp.ones((1, width))},
         jnp.zeros((1, 0)),
     )
-    params = tower.init(jax.random.key(0), given, 0.0, None)
+    params = tower.init(jax.random.key(0), given, Rates(), None)
     # A linear tower that sums its input: how much of it was let through, and as what.
     summing = jax.tree.map(
         lambda p: jnp.ones_like(p) if p.ndim == 2 else jnp.zeros_like(p), params
     )
 
     def out(key: jax.Array | None, dropout: float) -> float:
-        return float(tower.apply(summing, given, jnp.float32(dropout), key)[0, 0])
+        return float(
+            tower.apply(summing, given, Rates(jnp.float32(dropout)), key)[0, 0]
+        )
 
     assert out(None, rate) == width
     assert out(jax.random.key(1), 0.0) == width

@@ -187,6 +187,26 @@ def test_the_best_validated_parameters_are_kept():
     assert [row["ndcg@20"] for row in done.history] == [0.1, 0.9, 0.2]
 
 
+@pytest.mark.parametrize(
+    ("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)], ids=str
+)
+def test_training_ends_after_so_many_validations_without_a_better_one(patience, epochs):
+    values = iter([0.1, 0.9, 0.2, 0.3, 0.95, 0.4])
+    config = dataclasses.replace(
+        SMALL, epochs=6, fit_on="train", evaluate_every=1, patience=patience
+    )
+    kept = []
+
+    def validate(users, items):
+        kept.append(items)
+        return {"ndcg@20": next(values)}
+
+    done = train(config, made_fold(fit_on="train"), validate=validate)
+    assert len(done.history) == epochs
+    best = 4 if epochs == 6 else 1
+    assert np.array_equal(done.item_vectors, kept[best])
+
+
 @pytest.mark.parametrize("optimiser", ["adamw", "lazy-adam"])
 def test_runs_of_one_program_are_the_runs(optimiser):
     fold = made_fold()

@@ -216,7 +216,7 @@ def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_
     """Plain gradient descent: by hand, and in a run of the training loop."""
     entry = Optimiser("SGD", optax.identity, optax.identity, touched_only)
     ids = np.array([0, 2, 2])
-    name = f"sgd, touched only: {touched_only}"
+    name = f"sgd-touched-only-{touched_only}"
     with OPTIMISERS.added(name, entry):
         after = steps_of(name, 4, [ids])
         config = dataclasses.replace(SMALL, optimiser=name, learning_rate=0.5)
