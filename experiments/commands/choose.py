@@ -166,7 +166,7 @@ class Choose:
             more = FIRST if trials == 1 else 2 * trials
             found = {key: one for key, one in choices.items() if key[0] in kept}
             trained, simple = _by_quality(found)
-            kept = [*trained[: _half(trained, 2)], *simple[: _half(simple, 1)]]
+            kept = [*trained[: _half(trained, 2)], *simple[: _half(simple, 2)]]
             seconds = sum(choices[arm, "{}"].seconds for arm in kept)
             left -= seconds * (more - trials + (MORE_TRIALS if trials == 1 else 0))
             if left < 0 or more > MOST:

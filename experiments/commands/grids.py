@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from experiments.arms import ARMS
 from experiments.commands.flags import (
     NO_DATA_FLAGS,
     DataFlags,
@@ -235,6 +236,10 @@ class Run:
         changes = dict(parsed(word) for word in self.set)
         if self.epochs is not None:
             changes["epochs"] = self.epochs
+        for name in (arm for arm in self.arms or grid.arms if arm in ARMS):
+            for field in changes.keys() & ARMS[name].keys():
+                flag = "--epochs" if field == "epochs" else f"--set {field}"
+                raise InputError(f"{flag}: arm {name} has a {field} of its own")
         if self.tune is not None:
             if self.tune < 1:
                 raise InputError(f"tune is {self.tune}: it must be at least 1")

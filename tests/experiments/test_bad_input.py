@@ -34,6 +34,7 @@ run ssb --arms in-batch in-batch+log | unknown arm | nearest: in-batch+logq
 run ssb --tune 0 | tune is 0
 run ssb --tune 2 --quick | --tune chooses epochs
 run ssb --set bach=64 | unknown field to set 'bach' | nearest: batch
+run few --set batch=64 | --set batch: arm tiny has a batch of its own
 run ssb --set batch | expected NAME=VALUE
 run ssb --set batch=many | batch is a whole number
 run ssb --set learning_rate=fast | learning_rate is a number

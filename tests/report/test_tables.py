@@ -371,7 +371,7 @@ def test_intervals_of_different_users_are_refused(rows):
     key = Key("recall", 20)
     fewer = other._replace(users=other.users | {key: 1})
     with pytest.raises(ValueError, match="no paired difference"):
-        cells.intervals([(one, key, None), (one, key, fewer)])
+        tables.intervals([(one, key, None), (one, key, fewer)])
 
 
 def test_a_sorted_table_is_as_wide_as_before(frame):
