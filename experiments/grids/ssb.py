@@ -76,7 +76,7 @@ SSB = Grid(
     seeds=3,
     minutes="7",
     changes=SECOND,
-    note="Temperature and rates are the recipe's for every arm. At them binary-nce does "
+    note="Temperature and rates are the recipe's for all arms. At them binary-nce does "
     "not train (its first epoch is its best): its row says nothing about that loss.",
     tuning=Tuning(
         by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
