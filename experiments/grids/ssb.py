@@ -104,6 +104,6 @@ SSB_FIRST = SSB.but(
     changes={},
     note="",
     tuning=None,
-    contrasts=_CONTRASTS,
+    contrasts=tuple(one._replace(expected=None) for one in _CONTRASTS),
     prediction=Prediction(),
 )
