@@ -13,6 +13,7 @@ import tyro
 
 from experiments.arms import ARMS
 from experiments.commands.flags import (
+    DATA_FIELDS,
     NO_DATA_FLAGS,
     DataFlags,
     data_values,
@@ -258,7 +259,11 @@ class Run:
     def _choices(self, grid: Grid, cells: list[Cell], out: Path) -> "dict[Key, Choice]":
         """What validation chose for each arm: found in a file, or by trials now."""
         from experiments.finish import do_runs
-        from experiments.tuner import choose, known, notes
+        from experiments.tuner import TOWERS, choose, known, notes
+
+        chosen = {"prior", *(TOWERS if self.tune else ())}
+        for name in (name for name, _ in map(parsed, self.set) if name in chosen):
+            raise InputError(f"--set {name}: validation chooses it (--fixed-epochs)")
 
         def do(runs: "list[PlannedRun]") -> None:
             do_runs(runs, self.data_dir, self._engine())
@@ -287,7 +292,7 @@ def parsed(word: str) -> tuple[str, Any]:
     """A field of the config and its value, from NAME=VALUE.
 
     Raises:
-      InputError: no such field, or a value of another type.
+      InputError: no such field, one with a flag of its own, or a value of another type.
 
     >>> parsed("batch=1024"), parsed("item_features=id,genres")
     (('batch', 1024), ('item_features', ('id', 'genres')))
@@ -296,15 +301,17 @@ def parsed(word: str) -> tuple[str, Any]:
     usual = choose(name, vars(Config()), "field to set")
     if not equals:
         raise InputError(f"--set {word}: expected NAME=VALUE")
-    if usual is None or isinstance(usual, tuple):
-        parts = tuple(filter(None, text.split(",")))
-        return name, tuple(map(int, parts)) if name.endswith("hidden") else parts
+    if name in ("dataset", "split", "seed", *DATA_FIELDS):
+        raise InputError(f"--set {name}: it has a flag of its own")
     if isinstance(usual, bool):
         return name, choose(text, {"True": True, "False": False}, f"value of {name}")
     try:
+        if usual is None or isinstance(usual, tuple):
+            parts = tuple(filter(None, text.split(",")))
+            return name, tuple(map(int, parts)) if name.endswith("hidden") else parts
         return name, type(usual)(text)
     except ValueError:
-        kind = "whole number" if isinstance(usual, int) else "number"
+        kind = "number" if isinstance(usual, float) else "whole number"
         raise InputError(f"--set {word}: {name} is a {kind}") from None
 
 

@@ -35,6 +35,11 @@ run ssb --tune 0 | tune is 0
 run ssb --tune 2 --quick | --tune chooses epochs
 run ssb --set bach=64 | unknown field to set 'bach' | nearest: batch
 run few --set batch=64 | --set batch: arm tiny has a batch of its own
+run ssb --set user_hidden=a,b | user_hidden is a whole number
+run ssb --set seed=3 | --set seed: it has a flag of its own
+run ssb --set dataset=ml-1m | --set dataset: it has a flag of its own
+run ssb --arms in-batch+logq --set prior=1 | validation chooses it
+run few --tune 2 --set temperature=0.2 | validation chooses it
 run ssb --set batch | expected NAME=VALUE
 run ssb --set batch=many | batch is a whole number
 run ssb --set learning_rate=fast | learning_rate is a number
