@@ -115,6 +115,7 @@ def parse(words: list[str]) -> Any:
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
     rest, default = [_plain_word(word) for word in words[1:]], None
+    _check_moved(rest)
     _check_once(rest, command)
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)
@@ -129,6 +130,44 @@ def parse(words: list[str]) -> Any:
         if end.code:  # zero after --help
             raise InputError(_one_line(message.getvalue())) from None
         raise
+
+
+# Flags of earlier versions whose values stand behind the name of an entry now.
+MOVED = {
+    "--alpha": "--negatives popularity:1024,alpha=0.75",
+    "--mix": "--negatives extra:1024,mix=0.5",
+    "--warmup": "--negatives in-batch fifo-cache:4096,warmup=1000",
+    "--band-low": "--negatives rank-band:10,low=101",
+    "--band-high": "--negatives rank-band:10,high=500",
+    "--frequency-rate": "--frequency streaming,rate=0.01",
+    "--hashes": "--frequency streaming,hashes=2",
+    "--buckets": "--frequency streaming,buckets=65536",
+    "--frequency-window": "--frequency periodic,window=24",
+    "--session-gap": "--positives item-item,gap=1",
+    "--halves": "--positives user-user,halves=random",
+    "--hyper": "--loss hinge,margin=0.5",
+    "--baseline": "--model ease,l2=300",
+    "--temperature-low": "--temperature-kind learned,low=0.01",
+    "--temperature-high": "--temperature-kind learned,high=1",
+    "--temperature-end": "--temperature-kind scheduled,end=0.05",
+    "--temperature-schedule": "--temperature-kind scheduled,schedule=linear",
+    "--temperature-power": "--temperature-kind by-popularity,power=0.1",
+    "--temperature-served": "--temperature-kind by-popularity,served=own",
+    "--temperature-spread": "--temperature-kind per-user,spread=1",
+}
+
+
+def _check_moved(words: list[str]) -> None:
+    """Refuses a flag of an earlier version.
+
+    Raises:
+      InputError: naming what stands in its place.
+    """
+    from research.types import InputError
+
+    for flag in (word.partition("=")[0] for word in words):
+        if flag in MOVED:
+            raise InputError(f"{flag} is no flag any more: write {MOVED[flag]}")
 
 
 def _check_once(words: list[str], command: type) -> None:

@@ -227,7 +227,7 @@ _POPULAR, _BY_SIZE = _beside("popularity:1024"), _beside("fifo-cache-by-size:409
 _FIFO, _VECTORS = _beside("fifo-cache:4096"), _beside("vector-cache:1024")
 
 ARMS: dict[str, dict[str, Any]] = {
-    # Baselines, with their default options (experiments/baseline_choice.py).
+    # Baselines, with their default options.
     **{name: {"model": name} for name in BASELINES},
     "ease-l2-32000": {"model": "ease", "baseline": ("l2=32000",)},
     # {uniform, in-batch} by {sigmoid, softmax}, and the corrected pointwise loss.
@@ -260,8 +260,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "in-batch+logq+same-item": {"logq": 1.0, "mask_same_item": True},
     "in-batch+logq+mask": {"logq": 1.0, "mask_user_positives": True},
     "full-softmax+mask": {"negatives": ("catalogue",), "mask_user_positives": True},
-    # Differs from full-softmax only for user-user positives.
-    "full-softmax+time-halves": {"negatives": ("catalogue",), "halves": "time"},
+    # Two halves of a history, found by each other.
+    "full-softmax+time-halves": {
+        "negatives": ("catalogue",),
+        "positives": "user-user,halves=time",
+    },
     # Other sources of negatives, and a selection of the hardest drawn.
     "in-batch-part+logq": {"negatives": ("in-batch-part:63",), "logq": 1.0},
     "extra+logq": _beside("extra:1024"),
@@ -269,7 +272,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
     # Caches of positives and of items; the third stores q, as in [wang2021].
     "fifo-cache+logq": _FIFO,
-    "fifo-cache+logq+warmup": {**_FIFO, "warmup": 1000},
+    "fifo-cache+logq+warmup": _beside("fifo-cache:4096,warmup=1000"),
     "vector-cache+logq": _VECTORS,
     "fifo-cache-stored+logq": {
         **_beside("fifo-cache-stored:4096"),
@@ -315,9 +318,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "bilateral-softmax": {"loss": "bilateral-softmax", "negatives": (_UNIFORM,)},
     "sl-at-k": {"loss": "sl-at-k", "negatives": (_UNIFORM,)},
     "sl-at-k-stopped": {
-        "loss": "sl-at-k",
+        "loss": "sl-at-k,weight_gradient=0",
         "negatives": (_UNIFORM,),
-        "hyper": ("weight_gradient=0",),
     },
     "cosine-contrastive": {"loss": "cosine-contrastive", "negatives": (_UNIFORM,)},
     "gbce": {"loss": "gbce", "negatives": ("uniform-per-row:8",)},

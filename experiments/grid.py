@@ -19,7 +19,7 @@ from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
 
-Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study words of hyper
+Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study texts of an entry
 
 # The best for in-batch+logq on MovieLens 100K (experiments/tuned.csv), for grids and
 # data sets on which nothing was tuned.

@@ -6,6 +6,7 @@ from typing import Any
 from experiments.arms import ARMS
 from research.baselines import BASELINES, Baseline
 from research.data import DATASETS
+from research.entries import declared
 from research.evaluate.metrics import METRICS
 from research.features import FEATURES
 from research.losses import LOSSES, Loss
@@ -45,11 +46,14 @@ def values_text(entry: Any) -> str:
         return ", ".join(filter(None, [own, learned and f"learned from {learned}"]))
     if isinstance(entry, Baseline):
         return _pairs({name: option.default for name, option in entry.options.items()})
-    return ""
+    return _pairs({name: value.default for name, value in declared(entry).items()})
 
 
-def _pairs(values: Mapping[str, float]) -> str:
-    return " ".join(f"{name}={value:g}" for name, value in values.items())
+def _pairs(values: Mapping[str, float | str]) -> str:
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else format(value, 'g')}"
+        for name, value in values.items()
+    )
 
 
 def described(registry: Mapping[str, Any]) -> list[str]:

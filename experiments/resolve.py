@@ -15,7 +15,7 @@ from experiments.grid import MOST_SEEDS, Grid, Tuning, check_grid
 from experiments.output.folders import file_name
 from experiments.tuned import PRIOR, is_tuned, trials, tuned, variant
 from research.baselines import BASELINES
-from research.config import Config
+from research.config import Config, entries_of, with_values
 from research.contrast import cell_name
 from research.data.names import name_of
 from research.evaluate.metrics import CUTOFF
@@ -279,10 +279,10 @@ def combinations(
 def swept_text(value: Any) -> str:
     """A swept value as text.
 
-    >>> swept_text(0.25), swept_text(("width=1", "every=5"))
-    ('0.25', 'width=1 every=5')
+    >>> swept_text(0.25), swept_text("sl-at-k,width=1,every=5")
+    ('0.25', 'sl-at-k,width=1,every=5')
     """
-    return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
@@ -292,14 +292,18 @@ def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
       InputError: no such field, or half a number in one of whole numbers.
     """
     fields = vars(config)
+    of_entries = {name: value for name, value in swept.items() if "." in name}
+    swept = {name: value for name, value in swept.items() if "." not in name}
     kinds = {name: type(choose(name, fields, "field")) for name in swept}
     for name, value in swept.items():
         if kinds[name] is int and value % 1 != 0:
             raise InputError(f"{name} is {value:g}: it must be a whole number")
     typed: dict[str, Any] = {name: kinds[name](value) for name, value in swept.items()}
-    return dataclasses.replace(config, **typed)
+    return with_values(dataclasses.replace(config, **typed), of_entries)
 
 
 def _quick(config: Config) -> Config:
-    warmup = min(config.warmup, QUICK_WARMUP)
-    return dataclasses.replace(config, epochs=QUICK_EPOCHS, warmup=warmup)
+    chosen = entries_of(config)["negatives"]
+    warm = {f"{one.name}.warmup": one.values.get("warmup", 0) for one in chosen}
+    shorter = {name: QUICK_WARMUP for name, w in warm.items() if w > QUICK_WARMUP}
+    return dataclasses.replace(with_values(config, shorter), epochs=QUICK_EPOCHS)

@@ -13,10 +13,10 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from research.data.names import name_of
-from research.entries import Chosen, Named, read
+from research.entries import Chosen, Named
 from research.fields import (
     CorrectionFields,
     DataFields,
@@ -119,16 +119,46 @@ def swept_fields() -> tuple[str, ...]:
     return marked(Config, SWEPT)
 
 
-def entries_of(config: Config) -> dict[str, Chosen]:
+def entries_of(config: Config) -> dict[str, tuple[Chosen, ...]]:
     """The entries of registries that fields name, with their values, by field."""
     named = marks_of(Config, Named)
-    return {f: read(getattr(config, f), mark.registry) for f, mark in named}
+    return {field: mark.chosen(getattr(config, field)) for field, mark in named}
+
+
+def _named(
+    entries: Mapping[str, tuple[Chosen, ...]], *left_out: Role
+) -> dict[str, Any]:
+    """The fields that name these entries, without values of some roles."""
+    marks = dict(marks_of(Config, Named))
+    return {f: marks[f].written(chosen, *left_out) for f, chosen in entries.items()}
 
 
 def swept_values(config: Config) -> dict[str, float]:
     """The swept values of a run's entries, by names such as "scheduled.end"."""
-    found = (chosen.with_role(SWEPT) for chosen in entries_of(config).values())
-    return {name: value for values in found for name, value in values}
+    found = (one for chosen in entries_of(config).values() for one in chosen)
+    return {n: float(value) for one in found for n, value in one.with_role(SWEPT)}
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The config with these values of its entries, such as {"popularity.alpha": 0.5}.
+
+    Raises:
+      InputError: no field names the entry, or it has no such value.
+    """
+    entries = entries_of(config)
+    for full, value in values.items():
+        name, _, key = full.partition(".")
+        fields = [
+            f for f, chosen in entries.items() if name in {c.name for c in chosen}
+        ]
+        if not fields:
+            raise InputError(f"{full} is set, and nothing of the run is {name}")
+        for field in fields:
+            entries[field] = tuple(
+                one.but(key, value) if one.name == name else one
+                for one in entries[field]
+            )
+    return dataclasses.replace(config, **_named(entries))
 
 
 def structure(config: Config) -> Config:
@@ -148,8 +178,7 @@ def alike(config: Config) -> Config:
 
 def _without(config: Config, *roles: Role) -> Config:
     defaults = {name: getattr(REFERENCE, name) for name in marked(Config, *roles)}
-    for name, chosen in entries_of(config).items():
-        defaults.setdefault(name, chosen.text(*roles))
+    defaults = _named(entries_of(config), *roles) | defaults
     if config.dropout == 0:
         defaults["dropout"] = 0.0
     if config.click_dropout > 0:
@@ -166,7 +195,7 @@ def training_fields(config: Config) -> dict[str, object]:
     """
     fields = dataclasses.asdict(config) | {"dataset": name_of(config.dataset)}
     fields |= {n: float(fields[n]) for n in _of_type(float) if type(fields[n]) is int}
-    fields |= {name: chosen.text() for name, chosen in entries_of(config).items()}
+    fields |= _named(entries_of(config))
     serving = marked(Config, SERVING)
     unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}

@@ -12,7 +12,6 @@ from typing import Annotated
 from research.entries import Named
 from research.marks import (
     HOST,
-    HYPER,
     LATER,
     SERVING,
     SWEPT,
@@ -86,11 +85,8 @@ class DataFields(Group):
     library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
     """Catalogue: clicked (items with a positive) or all (the whole item table)."""
     positives: Annotated[str, Named("research.positives:POSITIVES")] = "user-item"
-    """Kind of positives: user-item, item-item (of a session) or user-user (halves)."""
-    session_gap: Annotated[float, _ABOVE_0] = 1.0
-    """Hours without a click that end a session, where positives are item-item."""
-    halves: Annotated[str, Choice("time", "random")] = "time"
-    """How a history is cut in two, where positives are user-user: time or random."""
+    """Kind of positives: user-item, item-item (of a session: gap, the hours without a
+    click that end one) or user-user (halves of a history, by time or random)."""
 
     def check(self) -> None:
         """Also refuses options of another split, and fields that exclude each other."""
@@ -209,37 +205,21 @@ class TowerFields(Group):
 class NegativeFields(Group):
     """Where negatives come from."""
 
-    negatives: tuple[str, ...] = ("in-batch",)
-    """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set."""
+    negatives: Annotated[
+        tuple[str, ...], Named("research.negatives:SOURCES", drawn=True)
+    ] = ("in-batch",)
+    """Sources of negatives, as NAME or NAME:DRAWS, united in one candidate set; their
+    own values follow, as popularity:1024,alpha=0.75 (list negatives)."""
     draws: Annotated[int, _AT_LEAST_0] = 0
     """Draws of each source that is named with a number, in its place (0: as named)."""
-    alpha: Annotated[float, SWEPT, Range(0.0, 2.0)] = 1.0
-    """Power of the click count in the popularity source: 0 flat, 1 the click share."""
-    mix: Annotated[float, SWEPT, Range(0.0, 1.0)] = 1.0
-    """Share of the source extra that is uniform; the rest is popularity^alpha."""
-    warmup: Annotated[int, SWEPT, _AT_LEAST_0] = 0
-    """Steps before a cache is used; it must also be full enough."""
     hardest: Annotated[int, _AT_LEAST_0] = 0
     """Number of negatives per row to keep, those of highest logit (0: all of them)."""
     item_push: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
     """Negatives whose gradient pushes items away: drawn (all but those of a cache),
     batch (in-batch ones alone), or balanced (in-batch ones, in place of all)."""
-    band_low: Annotated[int, _AT_LEAST_1] = 101
-    """First rank that the source rank-band draws from."""
-    band_high: int = 500
-    """Last rank that the source rank-band draws from."""
     loader_workers: Annotated[int, LATER, _AT_LEAST_0] = 0
     """Workers of a simulated data loader, which all start each epoch from one random
     state: that many steps in a row draw alike, in every epoch (0: fresh draws)."""
-
-    def check(self) -> None:
-        """Also refuses an empty band of ranks."""
-        super().check()
-        if self.band_high < self.band_low:
-            raise InputError(
-                f"band_high is {self.band_high}: it must be at least band_low "
-                f"({self.band_low})"
-            )
 
 
 @dataclass(frozen=True)
@@ -262,15 +242,8 @@ class CorrectionFields(Group):
         "exact"
     )
     """Click share behind log q: exact, streaming (estimated from gaps while training)
-    or periodic (counted over the last whole window of steps)."""
-    frequency_rate: Annotated[float, SWEPT, Range(0.0, 1.0, "both")] = 0.01
-    """Rate of the streaming estimate's moving average."""
-    frequency_window: Annotated[int, SWEPT, LATER, _AT_LEAST_0] = 0
-    """Steps of a window of the periodic counts (0: as many as an epoch has)."""
-    hashes: Annotated[int, _AT_LEAST_1] = 1
-    """Hash functions of the streaming estimate."""
-    buckets: int = 65536
-    """Buckets of the streaming estimate, over all its hashes."""
+    or periodic (counted over the last whole window of steps), with its values after
+    commas, as streaming,rate=0.05."""
     ips: Annotated[float, HOST, LATER, Range(0.0)] = 0.0
     """Power of inverse propensity weights in training: the weight of a pair is
     (impressions of its item + 1)^-ips, divided by the mean weight; needs a column
@@ -281,24 +254,14 @@ class CorrectionFields(Group):
     """Whether negatives among the user's other positives of the training part are
     masked."""
 
-    def check(self) -> None:
-        """Also refuses fewer buckets than hash functions."""
-        super().check()
-        if self.buckets < self.hashes:
-            raise InputError(
-                f"buckets is {self.buckets}: {self.hashes} hashes need one each"
-            )
-
 
 @dataclass(frozen=True)
 class LossFields(Group):
-    """Which loss, with its own values."""
+    """Which loss."""
 
     loss: Annotated[str, Named("research.losses:LOSSES")] = "sampled-softmax"
-    """Loss that trains the towers."""
-    hyper: Annotated[tuple[str, ...], HYPER] = ()
-    """The loss's own values, as NAME=VALUE; the others keep their defaults. Of what the
-    loss learns, such as a bias, it sets the start."""
+    """Loss that trains the towers, with its own values after commas, as
+    hinge,margin=0.5. Of what the loss learns, such as a bias, they are the start."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from research.config import Config
+from research.entries import read
 from research.features import PER_WINDOW, registered_features
 from research.features.search import VOCABULARY
 from research.features.timed import count_windows
@@ -83,8 +84,8 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     copies = 1 if OPTIMISERS[config.optimiser].touched_only else 3
     widths = (config.user_hidden, config.item_hidden)
     nets = [a * b for side in widths for a, b in itertools.pairwise((*side, dim))]
-    drawn = 0
-    for _, draws, entry in entries_of(config.negatives, config):
+    drawn, frequency = 0, read(config.frequency, FREQUENCIES)
+    for _, draws, entry, _ in entries_of(config.negatives, config):
         logits = draws * batch if entry.per_row else 0
         drawn += logits + (min(logits, fitted.n_items) or draws) * dim
     words = config.search_words if config.search else 0
@@ -100,6 +101,6 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
         ),
         f"negatives {' '.join(config.negatives)} of dim {dim}": (_FLOAT * drawn),
         f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
-        **FREQUENCIES[config.frequency].memory(config),
+        **frequency.entry.memory(frequency.values),
         f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,
     }

@@ -14,6 +14,7 @@ import numpy as np
 
 from research.baselines import BASELINES, option_values
 from research.config import Config
+from research.entries import read
 from research.features import (
     CLICK_TIMES,
     PER_WINDOW,
@@ -129,7 +130,7 @@ def check_config(config: Config) -> None:
         for name in ("ips", "exposure", "min_clicks"):
             if value := getattr(config, name):
                 raise InputError(f"{name} is {value:g}: model {config.model} has none")
-        if not POSITIVES[config.positives].ranks_items:
+        if not POSITIVES.choose(config.positives).ranks_items:
             raise InputError(
                 f"model {config.model} with positives {config.positives}: the "
                 f"baselines rank items for users"
@@ -144,14 +145,15 @@ def check_times(config: Config, timed: bool) -> None:
     """
     if timed:
         return
-    sessions = config.positives == "item-item"
-    halves = config.positives == "user-user" and config.halves == "time"
+    kind = read(config.positives, POSITIVES)
+    sessions = kind.name == "item-item"
+    halves = kind.values.get("halves") == "time"
     model = not is_towers(config) and BASELINES[config.model].timed
     reasons = {
         f"model {config.model}": model,
         f"encoder {config.encoder}": ENCODERS[config.encoder].ordered,
         f"positives {config.positives} (sessions)": sessions,
-        "halves time (choose --halves random)": halves,
+        "halves by time (choose --positives user-user,halves=random)": halves,
         "batch_order time": config.batch_order == "time",
     }
     for name, feature in registered_features(config):
@@ -176,7 +178,7 @@ def prepare(config: Config, fold: Fold, depth: int = 0) -> Prepared:
     task = retrieval_task(config, fold)
     candidates = task.fold.fitted.n_items
     if depth > candidates:
-        what = f"{POSITIVES[config.positives].candidate}s"
+        what = f"{POSITIVES.choose(config.positives).candidate}s"
         raise InputError(
             f"k = {depth} is above the number of {what} ({candidates}): every list has "
             f"{depth} places"
@@ -235,7 +237,10 @@ def _with_features(config: Config, fold: Fold) -> Config:
       InputError: a feature is asked for that the data set lacks, a tower is left
         without input, or an encoder without the user features it attends by.
     """
-    if POSITIVES[config.positives].history_alone and config.user_features is None:
+    if (
+        POSITIVES.choose(config.positives).history_alone
+        and config.user_features is None
+    ):
         config = dataclasses.replace(config, user_features=())
     users, items = resolve_sides(config, fold.fitted, uses_history(config))
     static = [feature for feature in users.values() if feature.gives != CLICK_TIMES]

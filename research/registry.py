@@ -57,7 +57,7 @@ class Registry(dict[str, T], Generic[T]):
         super().__setitem__(name, entry)
 
     def choose(self, name: str) -> T:
-        """The entry of that name.
+        """The entry of that name; values that follow it, after commas, don't matter.
 
         Raises:
           InputError: there is none; the line names the choices and the nearest.
@@ -66,7 +66,7 @@ class Registry(dict[str, T], Generic[T]):
         Traceback (most recent call last):
         research.types.InputError: unknown cut 'lst' (nearest: last): choose last, ratio
         """
-        return choose(name, self, self.what)
+        return choose(name.partition(",")[0], self, self.what)
 
     @contextmanager
     def added(self, name: str, entry: T, alike: bool = False) -> Iterator[T]:

@@ -10,6 +10,7 @@ from research.config import (
     Config,
     structure,
     swept_fields,
+    swept_values,
     training_fields,
 )
 from research.entries import Named
@@ -27,7 +28,6 @@ REFUSED = {
     "prior": (math.nan, math.inf),
     "threshold": (math.nan, math.inf),
     "dropout": (-0.1, 1.0, math.nan),
-    "alpha": (-0.1, 2.1, math.nan),
     "weight_decay": (-1e-9, math.inf),
     "batch": (0, -1),
     "epochs": (0,),
@@ -65,8 +65,8 @@ ACCEPTED = [
     {},
     {"temperature": 1e-3},
     {"dropout": 0.0},
-    {"alpha": 0.0},
-    {"alpha": 2.0},
+    {"negatives": ("popularity:8,alpha=0",)},
+    {"negatives": ("popularity:8,alpha=2",)},
     {"weight_decay": 0.0},
     {"history": 0},
     {"user_hidden": (), "item_hidden": ()},
@@ -94,7 +94,8 @@ def changed(name: str) -> Config:
     elif isinstance(value, (int, float)):
         other = value + 1
     elif mark := dict(marks_of(Config, Named)).get(name):
-        other = next(entry for entry in mark.registry if entry != value)
+        other = next(entry for entry in mark.registry if entry not in value)
+        other = (other,) if mark.drawn else other
     elif isinstance(value, str):
         other = value + "x"
     elif value is None:
@@ -108,7 +109,7 @@ OUTSIDE = {
     *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
     *("columns", "core", "split_seed", "split_rule", "validation_share", "left_out"),
     "judged_from",
-    *("epochs", "evaluate_every", "evaluate_prior", "seed", "hyper"),
+    *("epochs", "evaluate_every", "evaluate_prior", "seed"),
     *("item_array", "window_days", "batch_order"),
     *("search", "search_words", "search_noise"),
     *("table_scale", "ips", "patience"),
@@ -130,7 +131,10 @@ def test_a_field_trains_another_run_unless_it_only_serves(name):
 
 
 def test_temperature_strength_rate_and_alpha_are_swept_not_structure():
-    assert {"temperature", "logq", "learning_rate", "alpha", "dropout"} <= SWEPT
+    assert {"temperature", "logq", "learning_rate", "dropout"} <= SWEPT
+    config = Config(negatives=("popularity:8,alpha=0.5",))
+    assert swept_values(config) == {"popularity.alpha": 0.5}
+    assert structure(config) == structure(Config(negatives=("popularity:8",)))
     assert SWEPT | SERVED <= FIELDS
 
 

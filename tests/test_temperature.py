@@ -11,6 +11,7 @@ from scipy.special import lambertw
 
 from experiments.serve import serve
 from research.config import Config
+from research.entries import own
 from research.negatives.source import Pool
 from research.positives import log_share
 from research.prepare import check_config, prepare
@@ -48,7 +49,7 @@ def temperature_at(config, progress=0.0, learned=None, users=()):
     pool = Pool(jnp.array(COUNTS), jnp.log(jnp.array(share)))
     hyper, progress = traced_values(config), jnp.float32(progress)
     moment = Moment(config, learned or {}, users, batch, pool, progress)
-    return kind_of(config).at(moment, hyper)
+    return kind_of(config).at(moment, own(hyper, config.temperature_kind))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_each_user_has_the_temperature_of_its_loss():
 
 def test_a_learned_temperature_is_projected_into_its_bounds():
     config = small(temperature_kind="learned,low=0.05")
-    hyper = traced_values(config)
+    hyper = own(traced_values(config), "learned")
     for start_at, end in ((0.01, 0.05), (0.3, 0.3), (7.0, 1.0)):
         learned = {"log_temperature": jnp.float32(math.log(start_at)), "bias": hyper}
         kept = kind_of(config).project(learned, hyper)["log_temperature"]
@@ -206,14 +207,12 @@ def test_users_temperatures_are_refreshed_between_epochs():
 
 def test_one_compilation_over_all_that_is_traced():
     fold = made_fold()
-    config = small(
-        temperature_kind="by-popularity", loss="hinge", hyper=("margin=0.5",), epochs=1
-    )
+    config = small(temperature_kind="by-popularity", loss="hinge,margin=0.5", epochs=1)
     train(config, fold)
     compiled_epoch.cache_clear()
     values = (
-        {"hyper": ("margin=2",)},
-        {"hyper": ()},
+        {"loss": "hinge,margin=2"},
+        {"loss": "hinge"},
         {"temperature_kind": "by-popularity,low=0.02,high=0.5"},
         {"temperature_kind": "by-popularity,power=0"},
         {"temperature": 0.3, "epochs": 2},

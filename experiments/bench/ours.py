@@ -186,7 +186,7 @@ def loss_portions(request: dict[str, Any]) -> Answers:
         config.batch,
         config.batch,
         whole=held_whole(config) is not None,
-        one_pass=LOSSES[config.loss].one_pass,
+        one_pass=LOSSES.choose(config.loss).one_pass,
     )
     flops = 3 * 2 * config.batch**2 * config.dim
     yield {
@@ -220,7 +220,7 @@ def _gradient(
             config, query, vectors, blocks, batch, pool, None, hyper, temperature, plan
         )
         traced = {**hyper, "items": jnp.float32(pool.counts.shape[0])}
-        return jnp.mean(LOSSES[config.loss](positive, negatives, traced, None))
+        return jnp.mean(LOSSES.choose(config.loss)(positive, negatives, traced, None))
 
     return jax.jit(jax.value_and_grad(mean_loss, argnums=(0, 1)))
 

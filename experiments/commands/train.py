@@ -44,14 +44,12 @@ from experiments.resolve import Cell
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
-from research.notices import say
 from research.prepare import Prepared, check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
 from research.serving import AS_TRAINED, Serving, check_rule
 from research.splits import SplitRules
 from research.types import InputError
-from research.unused import unused
 
 UNCLICKED = "cold_slots_0"  # the metric: places with items of no training click
 MANY = 0.05  # of the places
@@ -114,9 +112,6 @@ class Train:
             check_writable(self.save, "model")
         out = checked(self.out)
         start = start_of(self.start_from)
-        base = load_model(self.start_from).config if self.start_from else Config()
-        for name, reason in unused(config, base).items():
-            say(f"warning: {name} has no effect: {reason}")
         cell = Cell("train", {}, config.seed, config)
         if self.show:
             return show([cell], "train", out, self.data_dir, start)

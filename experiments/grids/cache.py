@@ -67,7 +67,7 @@ CACHE = Grid(
         Contrast("vector-cache+logq+push", "mixed+logq", at=_SMALL),
         Contrast(
             *("fifo-cache+logq", "fifo-cache+logq", "recall", 20),
-            *({"draws": 4096, "warmup": 1000}, {"draws": 4096}),
+            *({"draws": 4096, "fifo-cache.warmup": 1000}, {"draws": 4096}),
         ),
         Contrast(
             *("fifo-cache-stored+logq", "fifo-cache+logq-streaming", "recall", 20),
@@ -98,14 +98,14 @@ CACHE = Grid(
         "in-batch+logq": ({},),
         "fifo-cache+logq": (
             {"draws": (1024, 4096, 8192)},
-            {"draws": (4096,), "warmup": (500, 1000)},
+            {"draws": (4096,), "fifo-cache.warmup": (500, 1000)},
         ),
         "fifo-cache+logq+push": ({"draws": (1024, 4096, 8192)},),
         "fifo-cache+logq-by-size": ({"draws": (1024, 4096)},),
         "fifo-cache+logq-by-size+push": ({"draws": (1024, 4096)},),
         "vector-cache+logq": (
             {"draws": (256, 1024)},
-            {"draws": (1024,), "warmup": (500,)},
+            {"draws": (1024,), "vector-cache.warmup": (500,)},
         ),
         "vector-cache+logq+push": ({"draws": (256, 1024)},),
         "mixed+logq": ({"draws": (256, 1024)},),
@@ -120,7 +120,7 @@ CACHE = Grid(
             swept="draws",
             metrics=("recall", "recall_item"),
             label="columns beside the batch's 512",
-            without=("warmup",),
+            without=("fifo-cache.warmup", "vector-cache.warmup"),
             height=3.2,
         )
     },

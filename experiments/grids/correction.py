@@ -61,7 +61,7 @@ UNCORRECTED_AT_512: Sweep = {
 _PLAIN = {"batch": 64, **{name: values[0] for name, values in SWITCHES.items()}}
 _PLAIN_AT_512 = {"batch": 512, "correct_positive": 1}
 _PERIODIC = "in-batch+logq-periodic"
-_QUARTER = {"batch": 512, "frequency_window": 24}
+_QUARTER = {"batch": 512, "periodic.window": 24}
 
 CORRECTION = Grid(
     name="correction",
@@ -82,7 +82,7 @@ CORRECTION = Grid(
     reference="in-batch",
     seeds=8,
     minutes="28",
-    tuning=Tuning(by=("batch", "correct_positive", "frequency_window"), optional=True),
+    tuning=Tuning(by=("batch", "correct_positive", "periodic.window"), optional=True),
     figures={
         "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("in-batch",)))
     },
@@ -201,8 +201,8 @@ CORRECTION = Grid(
         "in-batch+logq-distinct": (SIZES,),
         "weighted-softmax+logq": (SIZES,),
         "in-batch+logq-streaming": ({"batch": (512,)},),
-        _PERIODIC: ({"batch": (512,)}, {"batch": (512,), "frequency_window": (24,)}),
-        f"{_PERIODIC}+time-order": ({"batch": (512,), "frequency_window": (24,)},),
+        _PERIODIC: ({"batch": (512,)}, {"batch": (512,), "periodic.window": (24,)}),
+        f"{_PERIODIC}+time-order": ({"batch": (512,), "periodic.window": (24,)},),
         "features+time-order": ({"batch": (512,)},),
         "full-softmax": ({"batch": (512,)},),
     },

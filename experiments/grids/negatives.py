@@ -44,7 +44,7 @@ NEGATIVES = Grid(
     reference="in-batch+logq",
     seeds=8,
     minutes="16",
-    tuning=Tuning(by=("batch", "draws", "mix"), optional=True),
+    tuning=Tuning(by=("batch", "draws", "extra.mix"), optional=True),
     contrasts=(
         *(
             Contrast(
@@ -86,7 +86,7 @@ NEGATIVES = Grid(
                 ("mixed+logq", {"draws": 256}),
                 ("mixed+logq", {}),
                 ("mixed-popularity+logq", {}),
-                ("extra+logq", {"mix": 0.5}),
+                ("extra+logq", {"extra.mix": 0.5}),
             )
         ),
     ),
@@ -95,7 +95,7 @@ NEGATIVES = Grid(
         "in-batch-part+logq": ({"draws": (63, 255)},),
         "mixed+logq": ({}, {"draws": (64, 256, 4096)}),
         "mixed-popularity+logq": ({}, {"draws": (4096,)}),
-        "extra+logq": ({"mix": (0.5,)},),
+        "extra+logq": ({"extra.mix": (0.5,)},),
     },
     figures={
         "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("hardest",)))

@@ -5,11 +5,12 @@ log p(y|u) - log q(y) and ignores popularity. Each arm changes one thing against
 ``in-batch``; ``full-softmax`` is the exact answer, from which differences are taken,
 ``popularity`` and ``ease`` are the rows that need no training.
 
-    python -m experiments run ssb                  about 6 minutes on 2 cores, 3 seeds
-    python -m experiments run ssb --tune 8         about 50 minutes
+    python -m experiments run ssb                  about 9 minutes on 2 cores, 3 seeds
+    python -m experiments run ssb --seeds 8        about 25 minutes, the committed table
+    python -m experiments run ssb --tune 8         about 50 minutes, with its choices
     python -m experiments run ssb --quick          about 1 minute
 
-Expect on MovieLens 100K: R@20 about 0.15 for in-batch, 0.27 for in-batch+logq and for
+Expect on MovieLens 100K: R@20 about 0.15 for in-batch, 0.265 for in-batch+logq and for
 full-softmax, 0.23 for ease. ``ssb-first`` has the same arms at the first recipe.
 """
 
@@ -76,8 +77,6 @@ SSB = Grid(
     seeds=3,
     minutes="7",
     changes=SECOND,
-    note="Temperature and rates are the recipe's for all arms. At them binary-nce does "
-    "not train (its first epoch is its best): its row says nothing about that loss.",
     tuning=Tuning(
         by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
     ),
@@ -102,7 +101,6 @@ SSB_FIRST = SSB.but(
     name="ssb-first",
     question="Which mitigation of sample selection bias helps, with the first recipe?",
     changes={},
-    note="",
     tuning=None,
     contrasts=tuple(one._replace(expected=None) for one in _CONTRASTS),
     prediction=Prediction(),

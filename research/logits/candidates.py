@@ -115,7 +115,7 @@ def candidate_logits(
     score = jnp.sum(query * positive, axis=1)
     positive_logits = logits(score, divisor, strength, log_q.positive)
     place = jnp.arange(query.shape[0], dtype=jnp.int32)
-    ranks_items = POSITIVES[config.positives].ranks_items
+    ranks_items = POSITIVES.choose(config.positives).ranks_items
     entity = None if ranks_items else pairs.query
     rows = Rows(place, pairs.candidate, known, entity)
     batch = _Batch(query, rows, strength, log_q.shift, temperature)

@@ -1,6 +1,7 @@
 """The registry of losses: adding one is a function and one entry here."""
 
-from research.config import Config, named_values, swept_fields
+from research.config import Config, swept_fields
+from research.entries import read
 from research.losses.entry import (
     CATALOGUE,
     CONTEXT,
@@ -200,36 +201,29 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def hyper_values(config: Config) -> dict[str, float]:
-    """The loss's own values: its defaults, changed by config.hyper's NAME=VALUE.
+    """The loss's own values: its defaults, and those that stand behind its name.
 
     Raises:
-      InputError: no such loss or name, a value that isn't finite, or a name twice.
+      InputError: no such loss or value, a value that isn't finite, or one twice.
 
-    >>> hyper_values(Config(loss="hinge", hyper=("margin=0.5",)))
+    >>> hyper_values(Config(loss="hinge,margin=0.5"))
     {'margin': 0.5}
     """
-    values = _own_values(config)
-    return {name: values[name] for name in LOSSES[config.loss].hyper}
+    _, loss, values, _ = read(config.loss, LOSSES)
+    return {name: values[name] for name in loss.hyper}
 
 
 def start_values(config: Config) -> dict[str, float]:
-    """Initial values of what the loss learns: the entry's, or those of config.hyper.
+    """Initial values of what the loss learns: the entry's, or those behind its name.
 
     Raises:
       InputError: see hyper_values.
 
-    >>> start_values(Config(loss="gbce", hyper=("bias=-7.3",)))
+    >>> start_values(Config(loss="gbce,bias=-7.3"))
     {'bias': -7.3}
     """
-    values = _own_values(config)
-    return {name: values[name] for name in LOSSES[config.loss].trainable}
-
-
-def _own_values(config: Config) -> dict[str, float]:
-    """Every value that config.hyper may set: as it sets it, else the default."""
-    entry = LOSSES.choose(config.loss)
-    defaults = {name: default for name, (default, _) in entry.hyper.items()}
-    return named_values(config.hyper, defaults | entry.trainable, "hyper", config.loss)
+    _, loss, values, _ = read(config.loss, LOSSES)
+    return {name: values[name] for name in loss.trainable}
 
 
 def check_loss(config: Config, items: int = 0) -> None:
@@ -240,12 +234,15 @@ def check_loss(config: Config, items: int = 0) -> None:
         negatives or a temperature that the loss lacks or can't use.
     """
     _check_names(config)
+    name, loss, _, _ = read(config.loss, LOSSES)
+    needs = loss.needs
     for hyper, value in hyper_values(config).items():
         if hyper in _BOUNDS:
-            _BOUNDS[hyper].check(f"hyper {hyper}", value)
+            _BOUNDS[hyper].check(f"{name}'s {hyper}", value)
         if hyper in _WHOLE and value != int(value):
-            raise InputError(f"hyper {hyper} is {value:g}: it must be a whole number")
-    needs, name = LOSSES[config.loss].needs, config.loss
+            raise InputError(
+                f"{name}'s {hyper} is {value:g}: it must be a whole number"
+            )
     sources, batch_alone = ", ".join(config.negatives), is_batch_alone(config.negatives)
     if NEGATIVES in needs:
         if not config.negatives:
@@ -267,9 +264,9 @@ def check_loss(config: Config, items: int = 0) -> None:
                 f"logq {config.logq:g} with {name}: its learned scale would multiply "
                 f"log q too; use logq 0"
             )
-    if LOSSES[config.loss].opponent is not None and hyper_values(config)["every"] < 2:
+    if loss.opponent is not None and hyper_values(config)["every"] < 2:
         raise InputError(
-            f"hyper every is 1: {name} would train its opponent in every epoch, and "
+            f"{name}'s every is 1: it would train its opponent in every epoch, and "
             f"the towers in none"
         )
     if ONE_TEMPERATURE in needs and not kind_of(config).common:
@@ -285,20 +282,20 @@ def check_loss(config: Config, items: int = 0) -> None:
 
 def _check_names(config: Config) -> None:
     """Refuses a registered loss whose own values would take the place of others."""
-    loss = LOSSES.choose(config.loss)
+    name, loss, _, _ = read(config.loss, LOSSES)
     taken = {*swept_fields(), "epochs", "items"}
-    for name in (*loss.hyper, *loss.trainable):
-        if name in taken:
+    for value in (*loss.hyper, *loss.trainable):
+        if value in taken:
             raise InputError(
-                f"loss {config.loss}: its value '{name}' has the name of a value that "
+                f"loss {name}: its value '{value}' has the name of a value that "
                 f"every run has: name it otherwise"
             )
-        taken.add(name)
+        taken.add(value)
 
 
 def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
     """Refuses what a loss that sees no negatives would silently ignore."""
-    name = config.loss
+    name = read(config.loss, LOSSES).name
     if not batch_alone:
         raise InputError(
             f"{name} uses no negatives: take in-batch, which costs nothing, "
@@ -315,7 +312,7 @@ def _check_unused(config: Config, batch_alone: bool, sources: str) -> None:
 
 def _check_scored(config: Config, items: int) -> None:
     """Refuses what a loss that scores all candidates can't be combined with."""
-    name, loss = config.loss, LOSSES[config.loss]
+    name, loss, _, _ = read(config.loss, LOSSES)
     if CATALOGUE in loss.needs and config.logq:
         raise InputError(
             f"logq {config.logq:g} with {name}: ranks are those of the scores, and log "

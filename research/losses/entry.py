@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from research.entries import Value
+from research.marks import HYPER
+
 # Laws, tested over the registry.
 SHIFT = "shift invariant"
 ORDER = "permutation invariant"
@@ -32,8 +35,8 @@ class Loss(NamedTuple):
         (the size of the catalogue).
       hyper: values that may be set and swept without compiling anew: name -> (default,
         help).
-      trainable: values learned with the towers: name -> initial value, unless the
-        run's hyper sets another one; they reach fn through hyper.
+      trainable: values learned with the towers: name -> initial value, unless one
+        stands behind the loss's name; they reach fn through hyper.
       needs: what a run must offer, of those above.
       laws: those of tests/losses that it obeys: each declared one is tested to hold,
         each other to be violated.
@@ -64,6 +67,13 @@ class Loss(NamedTuple):
     init: Callable[[Any, Any], Any] | None = None
     observe: Callable[[Any, Any, Any], Any] | None = None
     opponent: Callable[[Any, int, int, int], Any] | None = None
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What may stand behind its name: what is set, and the start of the learned."""
+        defaults = {name: default for name, (default, _) in self.hyper.items()}
+        both = {**defaults, **self.trainable}
+        return {name: Value(float(value), None, HYPER) for name, value in both.items()}
 
     def __call__(self, positive: Any, negatives: Any, hyper: Any, context: Any) -> Any:
         """The loss of each row.

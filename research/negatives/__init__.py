@@ -1,10 +1,11 @@
 """The registry of sources of negatives: adding one is a function and one entry here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from research.config import REFERENCE, Config
-from research.marks import check_number
+from research.entries import NO_VALUES, Value, own, read
+from research.marks import SWEPT, Range, check_number
 from research.positives import POSITIVES
 from research.registry import Registry, deferred
 from research.types import InputError
@@ -12,6 +13,7 @@ from research.types import InputError
 __all__ = [
     "MOST_LOGITS",
     "SOURCES",
+    "NamedSource",
     "Size",
     "SourceEntry",
     "entries_of",
@@ -41,7 +43,8 @@ class SourceEntry(NamedTuple):
     """An entry of the registry: what is known of a source before it is made.
 
     Attributes:
-      make: (draws, config) -> Source (research/negatives/source.py).
+      make: (draws, config, **values) -> Source (research/negatives/source.py), with
+        those of its own values that aren't swept; init finds the others in hyper.
       columns: how many columns it has: "draws" (the number behind its name), "part"
         (that many of the batch's), "batch" or "catalogue".
       origin: where vectors come from, as in Source.
@@ -53,10 +56,9 @@ class SourceEntry(NamedTuple):
       ranks_items: whether it ranks items for users, and so needs users as queries.
       by_user: whether its q depends on the row's user: it needs users as queries and
         their items (Pool.owned), and can't form a mixture with other sources.
-      check: (config, draws, size) -> None, refusing what this source alone can't do;
+      check: (config, source, size) -> None, refusing what this source alone can't do;
         size is None before data is read.
-      reads: the config's fields that it alone reads, or shares with other entries
-        (research/unused.py).
+      values: its own, by name.
     """
 
     make: Callable[..., Any]
@@ -68,46 +70,60 @@ class SourceEntry(NamedTuple):
     stores_q: bool = False
     ranks_items: bool = False
     by_user: bool = False
-    check: Callable[[Config, int, Size | None], None] | None = None
-    reads: tuple[str, ...] = ()
+    check: "Callable[[Config, NamedSource, Size | None], None] | None" = None
+    values: Mapping[str, Value] = NO_VALUES
 
 
-def _check_batch(config: Config, draws: int, size: Size | None) -> None:
+class NamedSource(NamedTuple):
+    """A source of a run: its name, its number of draws (0: none), entry and values."""
+
+    name: str
+    draws: int
+    entry: SourceEntry
+    values: Mapping[str, Any]
+
+
+def _check_batch(config: Config, source: NamedSource, size: Size | None) -> None:
     if config.batch < 2:
         raise InputError("in-batch draws nothing: a batch of 1 has no other rows")
 
 
-def _check_part(config: Config, draws: int, size: Size | None) -> None:
-    if draws > config.batch - 1:
+def _check_part(config: Config, source: NamedSource, size: Size | None) -> None:
+    if source.draws > config.batch - 1:
         raise InputError(
-            f"in-batch-part:{draws}: in a batch of {config.batch} a row has only "
-            f"{config.batch - 1} others"
+            f"in-batch-part:{source.draws}: in a batch of {config.batch} a row has "
+            f"only {config.batch - 1} others"
         )
-    _check_batch(config, draws, size)
+    _check_batch(config, source, size)
 
 
-def _check_ring(config: Config, draws: int, size: Size | None) -> None:
-    if draws < config.batch:
+def _check_ring(config: Config, source: NamedSource, size: Size | None) -> None:
+    if source.draws < config.batch:
         raise InputError(
-            f"fifo-cache:{draws} is smaller than a batch ({config.batch}): "
+            f"{source.name}:{source.draws} is smaller than a batch ({config.batch}): "
             f"each step would overwrite it all"
         )
 
 
-def _check_outside(config: Config, draws: int, size: Size | None) -> None:
+def _check_outside(config: Config, source: NamedSource, size: Size | None) -> None:
     if size is not None and size.most >= size.items:
         raise InputError(
-            f"uniform-outside:{draws}: a user has all {size.items} items, and nothing "
-            f"outside them"
+            f"uniform-outside:{source.draws}: a user has all {size.items} items, and "
+            f"nothing outside them"
         )
 
 
-def _check_band(config: Config, draws: int, size: Size | None) -> None:
-    if size is not None and config.band_high > size.items:
-        raise InputError(
-            f"band_high is {config.band_high}: there are {size.items} items"
-        )
+def _check_band(config: Config, source: NamedSource, size: Size | None) -> None:
+    low, high = source.values["low"], source.values["high"]
+    if high < low:
+        raise InputError(f"rank-band's high is {high}: it must be at least low ({low})")
+    if size is not None and high > size.items:
+        raise InputError(f"rank-band's high is {high}: there are {size.items} items")
 
+
+_ALPHA = {"alpha": Value(1.0, Range(0.0, 2.0), SWEPT)}  # power of the click count
+_MIX = {"mix": Value(1.0, Range(0.0, 1.0), SWEPT)}  # share that is uniform
+_WARMUP = {"warmup": Value(0, Range(0), SWEPT)}  # steps before a cache is used
 
 SOURCES: Registry[SourceEntry] = Registry(
     "source of negatives",
@@ -136,22 +152,22 @@ SOURCES: Registry[SourceEntry] = Registry(
             check=_check_outside,
         ),
         "popularity": SourceEntry(
-            deferred("research.negatives.source:popularity"), reads=("alpha",)
+            deferred("research.negatives.source:popularity"), values=_ALPHA
         ),
         "popularity-per-row": SourceEntry(
             deferred("research.negatives.source:popularity_per_row"),
             per_row=True,
-            reads=("alpha",),
+            values=_ALPHA,
         ),
         "extra": SourceEntry(
-            deferred("research.negatives.source:extra"), reads=("alpha", "mix")
+            deferred("research.negatives.source:extra"), values=_ALPHA | _MIX
         ),
         "fifo-cache": SourceEntry(
             deferred("research.negatives.caches:fifo_cache"),
             origin="stored",
             cache="ring",
             check=_check_ring,
-            reads=("warmup",),
+            values=_WARMUP,
         ),
         "fifo-cache-stored": SourceEntry(
             deferred("research.negatives.caches:fifo_cache_stored"),
@@ -159,20 +175,20 @@ SOURCES: Registry[SourceEntry] = Registry(
             cache="ring",
             stores_q=True,
             check=_check_ring,
-            reads=("warmup",),
+            values=_WARMUP,
         ),
         "fifo-cache-by-size": SourceEntry(
             deferred("research.negatives.caches:fifo_cache_by_size"),
             origin="stored",
             cache="ring",
             check=_check_ring,
-            reads=("warmup",),
+            values=_WARMUP,
         ),
         "vector-cache": SourceEntry(
             deferred("research.negatives.caches:vector_cache"),
             origin="stored",
             cache="items",
-            reads=("warmup",),
+            values=_WARMUP,
         ),
         "rank-band": SourceEntry(
             deferred("research.negatives.bands:rank_band"),
@@ -180,7 +196,7 @@ SOURCES: Registry[SourceEntry] = Registry(
             per_row=True,
             ranks_items=True,
             check=_check_band,
-            reads=("band_low", "band_high"),
+            values={"low": Value(101, Range(1)), "high": Value(500, Range(1))},
         ),
         "catalogue": SourceEntry(
             deferred("research.negatives.source:catalogue"), columns="catalogue"
@@ -189,43 +205,38 @@ SOURCES: Registry[SourceEntry] = Registry(
 )
 
 
-class Named(NamedTuple):
-    """One source of a run: its name, its number of draws (0 for none), its entry."""
-
-    name: str
-    draws: int
-    entry: SourceEntry
-
-
-def entries_of(specs: tuple[str, ...], config: Config) -> tuple[Named, ...]:
-    """The sources named as NAME or NAME:DRAWS.
+def entries_of(specs: tuple[str, ...], config: Config) -> tuple[NamedSource, ...]:
+    """The sources named as NAME or NAME:DRAWS, with their values after commas.
 
     Raises:
       InputError: no source at all; an unknown name; a number of draws that is missing,
-        below 1 or not taken; a source that the batch doesn't allow.
+        below 1 or not taken; a source that the batch doesn't allow; one name with
+        two values.
     """
     if not specs:
         raise InputError("no source of negatives: name at least one")
     named = tuple(_read(spec, config.draws) for spec in specs)
-    for _, draws, entry in named:
-        if entry.check is not None:
-            entry.check(config, draws, None)
+    values: dict[str, Mapping[str, Any]] = {}
+    for source in named:
+        if values.setdefault(source.name, source.values) != source.values:
+            raise InputError(f"negatives name {source.name} twice, with other values")
+        if source.entry.check is not None:
+            source.entry.check(config, source, None)
     return named
 
 
-def _read(spec: str, draws: int) -> Named:
-    name, colon, number = spec.partition(":")
-    entry = SOURCES.choose(name)
+def _read(spec: str, draws: int) -> NamedSource:
+    name, entry, values, number = read(spec, SOURCES, drawn=True)
     if entry.columns in ("batch", "catalogue"):
-        if colon:
+        if number:
             raise InputError(f"{name} takes no number of draws: '{spec}'")
-        return Named(name, 0, entry)
+        return NamedSource(name, 0, entry, values)
     if not (number.isascii() and number.isdigit() and 0 < len(number) <= 10):
         number = "0"
     if int(number) < 1:
         raise InputError(f"'{spec}': {name} needs a number of draws, as in {name}:1024")
     check_number(f"the number of draws of {name}", draws or int(number))
-    return Named(name, draws or int(number), entry)
+    return NamedSource(name, draws or int(number), entry, values)
 
 
 def is_batch_alone(specs: tuple[str, ...]) -> bool:
@@ -234,8 +245,7 @@ def is_batch_alone(specs: tuple[str, ...]) -> bool:
     >>> is_batch_alone(("in-batch",)), is_batch_alone(("in-batch", "uniform:8"))
     (True, False)
     """
-    names = [spec.partition(":")[0] for spec in specs]
-    return len(names) == 1 and SOURCES.choose(names[0]).columns == "batch"
+    return len(specs) == 1 and read(specs[0], SOURCES, True).entry.columns == "batch"
 
 
 def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[Any, ...]:
@@ -249,8 +259,9 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
     ['in-batch', 'uniform']
     """
     sources = []
-    for name, draws, entry in entries_of(specs, config):
-        source = entry.make(draws, config)
+    for name, draws, entry, values in entries_of(specs, config):
+        fixed = {n: v for n, v in values.items() if entry.values[n].role is not SWEPT}
+        source = entry.make(draws, config, **fixed)
         declared = source.origin, source.log_q is not None
         if declared != (entry.origin, entry.knows_q):
             raise TypeError(
@@ -258,8 +269,14 @@ def make_sources(specs: tuple[str, ...], config: Config = REFERENCE) -> tuple[An
                 f"{entry.knows_q}, it has origin {source.origin} and log_q "
                 f"{'None' if source.log_q is None else 'defined'}"
             )
-        sources.append(source)
+        sources.append(_with_own_values(source, name))
     return tuple(sources)
+
+
+def _with_own_values(source: Any, name: str) -> Any:
+    """A source whose init finds the values of its entry by their short names."""
+    init = source.init
+    return source._replace(init=lambda pool, hyper: init(pool, own(hyper, name)))
 
 
 # Bytes of logits that a step may hold; about four arrays of their size live at once.

@@ -17,8 +17,10 @@ from research.negatives.source import Drawn, Hyper, Pool, Source, SourceState
 from research.types import Pairs
 
 
-def rank_band(draws: int, config: Config = REFERENCE) -> Source:
-    """Draws ``draws`` items for each row from ranks band_low to band_high of its list.
+def rank_band(
+    draws: int, config: Config = REFERENCE, low: int = 101, high: int = 500
+) -> Source:
+    """Draws ``draws`` items for each row from ranks low to high of its list.
 
     Offline hard negatives: ranks 101 to 500 of the current model, with 100 easy
     negatives to each hard one  [huang2020]. State: the band of each query [u, w],
@@ -44,9 +46,7 @@ def rank_band(draws: int, config: Config = REFERENCE) -> Source:
         draw=draw,
         draws=lambda bands, pool, batch_size: jnp.array(float(draws)),
         log_q=None,
-        refresh=lambda bands, users, items: rank_bands(
-            users, items, config.band_low, config.band_high
-        ),
+        refresh=lambda bands, users, items: rank_bands(users, items, low, high),
     )
 
 

@@ -3,7 +3,7 @@
 from research.config import Config
 from research.losses import LOSSES
 from research.losses.entry import DENSE, STATE
-from research.negatives import MOST_LOGITS, Named, Size, entries_of, held_whole
+from research.negatives import MOST_LOGITS, NamedSource, Size, entries_of, held_whole
 from research.negatives.frequencies import check_frequency
 from research.positives import POSITIVES
 from research.towers import takes_words
@@ -39,21 +39,21 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
     if size is None:
         return
     wide = {"batch": config.batch, "part": config.batch, "catalogue": size.items}
-    columns = [wide.get(entry.columns, draws) for _, draws, entry in sources]
+    columns = [wide.get(source.entry.columns, source.draws) for source in sources]
     _check_memory(config, sum(columns))
     check_frequency(config, size.pairs // config.batch)
-    for name, draws, entry in sources:
-        if entry.cache is not None:
-            _check_warm(config, Named(name, draws, entry), size)
-        if entry.check is not None:
-            entry.check(config, draws, size)
+    for source in sources:
+        if source.entry.cache is not None:
+            _check_warm(config, source, size)
+        if source.entry.check is not None:
+            source.entry.check(config, source, size)
     if config.hardest > sum(columns):
         raise InputError(
             f"hardest is {config.hardest}: only {sum(columns)} negatives are drawn"
         )
 
 
-def _check_known_q(config: Config, sources: tuple[Named, ...]) -> None:
+def _check_known_q(config: Config, sources: tuple[NamedSource, ...]) -> None:
     if config.logq == 0:
         return
     if config.hardest:
@@ -61,7 +61,7 @@ def _check_known_q(config: Config, sources: tuple[Named, ...]) -> None:
             f"logq {config.logq:g} with hardest {config.hardest}: the hardest are "
             f"chosen by their score, so their q is unknown; use logq 0"
         )
-    for name, _, entry in sources:
+    for name, _, entry, _ in sources:
         if not entry.knows_q:
             raise InputError(
                 f"logq {config.logq:g} with {name}: its negatives are chosen by "
@@ -69,7 +69,7 @@ def _check_known_q(config: Config, sources: tuple[Named, ...]) -> None:
             )
 
 
-def _check_stored_alone(sources: tuple[Named, ...]) -> None:
+def _check_stored_alone(sources: tuple[NamedSource, ...]) -> None:
     storing = [s.name for s in sources if s.entry.stores_q]
     others = [
         s.name for s in sources if not (s.entry.stores_q or s.entry.columns == "batch")
@@ -81,8 +81,8 @@ def _check_stored_alone(sources: tuple[Named, ...]) -> None:
         )
 
 
-def _check_by_user(config: Config, sources: tuple[Named, ...]) -> None:
-    for name, draws, entry in sources:
+def _check_by_user(config: Config, sources: tuple[NamedSource, ...]) -> None:
+    for name, draws, entry, _ in sources:
         if not entry.by_user:
             continue
         if not POSITIVES.choose(config.positives).ranks_items:
@@ -106,7 +106,7 @@ def _check_by_user(config: Config, sources: tuple[Named, ...]) -> None:
             )
 
 
-def _check_item_push(config: Config, sources: tuple[Named, ...]) -> None:
+def _check_item_push(config: Config, sources: tuple[NamedSource, ...]) -> None:
     if config.item_push == "drawn":
         return
     if all(source.entry.origin != "batch" for source in sources):
@@ -122,7 +122,7 @@ def _check_item_push(config: Config, sources: tuple[Named, ...]) -> None:
             )
 
 
-def _check_ranks_items(config: Config, sources: tuple[Named, ...]) -> None:
+def _check_ranks_items(config: Config, sources: tuple[NamedSource, ...]) -> None:
     for spec, source in zip(config.negatives, sources, strict=True):
         if not source.entry.ranks_items:
             continue
@@ -149,16 +149,17 @@ def _check_memory(config: Config, columns: int) -> None:
         )
 
 
-def _check_warm(config: Config, source: Named, size: Size) -> None:
+def _check_warm(config: Config, source: NamedSource, size: Size) -> None:
     steps, draws = config.epochs * (size.pairs // config.batch), source.draws
     if source.entry.cache == "items" and draws > size.clicked:
         raise InputError(
             f"{source.name}:{draws} draws more than it can hold: one vector for each "
             f"of {size.clicked} items with a click"
         )
-    if config.warmup >= steps:
+    if source.values["warmup"] >= steps:
         raise InputError(
-            f"warmup is {config.warmup} of {steps} steps: {source.name} draws nothing"
+            f"{source.name}'s warmup is {source.values['warmup']} of {steps} steps: it "
+            f"draws nothing"
         )
     # One of vectors of items may hold fewer than this, as batches repeat items.
     if draws > (steps - 1) * config.batch:
@@ -168,7 +169,7 @@ def _check_warm(config: Config, source: Named, size: Size) -> None:
         )
 
 
-def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
+def _check_inclusion(config: Config, sources: tuple[NamedSource, ...]) -> None:
     for name in ("leave_own_out", "expected_count"):
         if getattr(config, name):
             raise InputError(
@@ -180,7 +181,7 @@ def _check_inclusion(config: Config, sources: tuple[Named, ...]) -> None:
             "item_push balanced with duplicates inclusion: its weights count draws, "
             "of which only the first of each item is left"
         )
-    for name, _, entry in sources:
+    for name, _, entry, _ in sources:
         if entry.per_row or not entry.knows_q:
             raise InputError(
                 f"duplicates inclusion with {name}: its columns differ by row"

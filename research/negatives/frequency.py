@@ -9,12 +9,12 @@ g is averaged over time in hashed arrays  [yi2019, algorithms 2 and 3]. That is
 P(at least one in a batch), p = 1 - (1 - q)^B, and not the probability q of one draw.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from research.config import Config
 from research.negatives.source import Pool
 from research.rng import mix32
 from research.types import UNSEEN, Hyper
@@ -141,10 +141,10 @@ class Window(NamedTuple):
     steps: Int[Array, ""]
 
 
-def init_window(config: Config, items: int, steps: int) -> Window:
+def init_window(values: Mapping[str, Any], items: int, steps: int) -> Window:
     """The counts before the first step."""
     current, last = jnp.zeros(items, jnp.int32), jnp.zeros(items, jnp.int32)
-    return Window(current, last, jnp.int32(config.frequency_window or steps))
+    return Window(current, last, jnp.int32(values["window"] or steps))
 
 
 def observe_window(
@@ -191,21 +191,21 @@ def log_share_of_counts(clicks: Int[Array, " i"]) -> Float[Array, " i"]:
     return jnp.where(total > 0, jnp.log(share), -jnp.log(float(len(counts))))
 
 
-def init_gaps(config: Config, items: int, steps: int) -> Estimate:
+def init_gaps(values: Mapping[str, Any], items: int, steps: int) -> Estimate:
     """The streaming estimate before the first step."""
-    return init_estimate(config.hashes, config.buckets)
+    return init_estimate(values["hashes"], values["buckets"])
 
 
 def observe_gaps(
     estimate: Estimate, ids: Int[Array, " b"], step: Int[Array, ""], hyper: Hyper
 ) -> Estimate:
-    """The streaming estimate after a step, at hyper["frequency_rate"] (``observe``)."""
-    return observe(estimate, ids, step, hyper["frequency_rate"])
+    """The streaming estimate after a step, at hyper["rate"] (``observe``)."""
+    return observe(estimate, ids, step, hyper["rate"])
 
 
 def log_share_of_gaps(
     estimate: Estimate, pool: Pool, step: Int[Array, ""], batch: int, hyper: Hyper
 ) -> Float[Array, " i"]:
     """log q of the pool's items by the streaming estimate (``log_share_estimate``)."""
-    items, rate = len(pool.counts), hyper["frequency_rate"]
+    items, rate = len(pool.counts), hyper["rate"]
     return log_share_estimate(estimate, items, step, batch, rate, pool.floor)

@@ -5,7 +5,7 @@ session, or two halves of a user's history. Counts and log q are taken over the 
 candidates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.config import Config
+from research.entries import NO_VALUES, Value, read
 from research.exposure import ips_weights
 from research.features import STATIC, registered_features
+from research.marks import Choice, Range
 from research.registry import Registry, deferred
 from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.temperature import kind_of
@@ -137,8 +139,7 @@ class Kind(NamedTuple):
         among the candidates, and is left out of its own list.
       history_alone: whether a query is its history alone, so that a feature of the
         user would give the answer away.
-      reads: the config's fields that it alone reads, or shares with other entries
-        (research/unused.py).
+      values: its own, by name.
     """
 
     query: str
@@ -147,7 +148,12 @@ class Kind(NamedTuple):
     task: Callable[..., Any]
     ranks_items: bool = False
     history_alone: bool = False
-    reads: tuple[str, ...] = ()
+    values: Mapping[str, Value] = NO_VALUES
+
+
+def values_of(config: Config) -> Mapping[str, Any]:
+    """The values of a config's kind of positives."""
+    return read(config.positives, POSITIVES).values
 
 
 def make_positives(config: Config, fitted: Events) -> Positives:
@@ -156,7 +162,7 @@ def make_positives(config: Config, fitted: Events) -> Positives:
     Raises:
       InputError: they are weighted by impressions, and the table of items has none.
     """
-    made = POSITIVES[config.positives].make(config, fitted)
+    made = POSITIVES.choose(config.positives).make(config, fitted)
     if not config.ips:
         return made
     weight = ips_weights(fitted.items, made.pairs.candidate, config.ips)
@@ -178,7 +184,7 @@ def _item_item(config: Config, fitted: Events) -> Positives:
     """Each event's item, and items of the same session (see session_pairs)."""
     raw = fitted.users.id[fitted.user], fitted.items.id[fitted.item]
     clicks = Clicks(*raw, fitted.timestamp)
-    query, candidate = session_pairs(clicks, config.session_gap)
+    query, candidate = session_pairs(clicks, values_of(config)["gap"])
     pairs = Pairs(
         query=fitted.item[query].astype(np.int32),
         position=query.astype(np.int32),
@@ -190,7 +196,7 @@ def _item_item(config: Config, fitted: Events) -> Positives:
 
 def _user_user(config: Config, fitted: Events) -> Positives:
     """Each half of a user's events, and the other half (see halves)."""
-    item, offsets = halves(fitted, config.halves)
+    item, offsets = halves(fitted, values_of(config)["halves"])
     query = np.arange(len(offsets) - 1, dtype=np.int32)
     pairs = Pairs(
         query=query,
@@ -278,7 +284,12 @@ POSITIVES: Registry[Kind] = Registry(
             "user", "item", _user_item, _task("held_out_items"), ranks_items=True
         ),
         "item-item": Kind(
-            "item", "item", _item_item, _task("same_session"), reads=("session_gap",)
+            "item",
+            "item",
+            _item_item,
+            _task("same_session"),
+            # hours without a click that end a session
+            values={"gap": Value(1.0, Range(0.0, open="low"))},
         ),
         "user-user": Kind(
             "user",
@@ -286,7 +297,7 @@ POSITIVES: Registry[Kind] = Registry(
             _user_user,
             _task("other_half"),
             history_alone=True,
-            reads=("halves",),
+            values={"halves": Value("time", Choice("time", "random"))},
         ),
     },
 )

@@ -15,7 +15,14 @@ from numpy import ndarray
 from research.config import Config
 from research.events import take_events
 from research.features.search import held_words
-from research.positives import POSITIVES, Clicks, Halves, parts, session_pairs
+from research.positives import (
+    POSITIVES,
+    Clicks,
+    Halves,
+    parts,
+    session_pairs,
+    values_of,
+)
 from research.types import Fold, InputError, Table, check
 
 
@@ -62,7 +69,7 @@ def same_session(config: Config, fold: Fold) -> RetrievalTask:
     A session of n held-out events gives each of its items min(4, n - 1) others, as in
     training; an item is one query, for the items of all its sessions.
     """
-    fitted, n_items, gap = fold.fitted, fold.fitted.n_items, config.session_gap
+    fitted, n_items, gap = fold.fitted, fold.fitted.n_items, values_of(config)["gap"]
     assert fold.held_time is not None  # every fold of events.fold has it
     raw = fitted.users.id[fold.held_user], fitted.items.id[fold.held_item]
     pairs = session_pairs(Clicks(*raw, fold.held_time), gap)
@@ -71,9 +78,7 @@ def same_session(config: Config, fold: Fold) -> RetrievalTask:
     code = np.unique(query.astype(np.int64) * n_items + candidate)
     code = code[known[code // n_items] & (code // n_items != code % n_items)]
     if not len(code):
-        raise InputError(
-            f"session_gap {gap:g}: no held-out session has two items to pair"
-        )
+        raise InputError(f"gap {gap:g}: no held-out session has two items to pair")
     queries = np.unique(code // n_items)
     itself = (np.arange(len(queries) + 1), queries.astype(fitted.item.dtype))
     judged = fold._replace(

@@ -42,8 +42,8 @@ class TemperatureKind(NamedTuple):
       observe: (state, queries [b], losses [b]) -> the state after a step; the losses
         are measured at the config's temperature, common to all users.
       refresh: (state, config) -> the state before an epoch.
-      values: its own, by name; its functions find the swept ones in hyper, as
-        hyper["scheduled.end"]. Where there are low and high, it stays between them.
+      values: its own, by name; its functions find the swept ones in hyper. Where there
+        are low and high, it stays between them.
       learned: whether the history has a column of its value at the end of each epoch.
       common: whether all rows and columns of a step have the same.
     """
@@ -139,7 +139,7 @@ def values_of(config: TemperatureFields) -> Mapping[str, Any]:
 
 def check_temperature(config: TemperatureFields) -> None:
     """Refuses bounds out of order, and an initial value outside them."""
-    name, _, values = read(config.temperature_kind, TEMPERATURES)
+    name, _, values, _ = read(config.temperature_kind, TEMPERATURES)
     if "low" not in values or "high" not in values:
         return
     low, high = values["low"], values["high"]

@@ -75,7 +75,7 @@ def learned(moment: Moment, hyper: Hyper) -> Temperature:
 
 def scheduled(moment: Moment, hyper: Hyper) -> Temperature:
     """From temperature to the end, by progress: linear or a cosine."""
-    start, end = hyper["temperature"], hyper["scheduled.end"]
+    start, end = hyper["temperature"], hyper["end"]
     left = 1.0 - moment.progress
     if values_of(moment.config)["schedule"] == "cosine":
         left = (1.0 + jnp.cos(jnp.pi * moment.progress)) / 2.0
@@ -109,8 +109,8 @@ def by_popularity_scale(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
 
 def _of_items(pool: Pool, hyper: Hyper) -> Float[Array, " i"]:
     mean = jnp.sum(pool.counts * pool.log_share) / jnp.sum(pool.counts)
-    power = hyper["by-popularity.power"] * (pool.log_share - mean)
-    low, high = hyper["by-popularity.low"], hyper["by-popularity.high"]
+    power = hyper["power"] * (pool.log_share - mean)
+    low, high = hyper["low"], hyper["high"]
     return jnp.clip(hyper["temperature"] * jnp.exp(power), low, high)
 
 
@@ -133,7 +133,7 @@ def within_bounds(
 
     A projection, so that at a bound the gradient still leads inwards.
     """
-    low, high = hyper["learned.low"], hyper["learned.high"]
+    low, high = hyper["low"], hyper["high"]
     within = jnp.clip(learned[LEARNED], jnp.log(low), jnp.log(high))
     return {**learned, LEARNED: within}
 

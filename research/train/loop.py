@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from research.config import Config, alike, structure
+from research.entries import own
 from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
 from research.prepare import Prepared, prepare
@@ -204,7 +205,8 @@ def _served(
     both = serve_task(run.run.model, params, world, task)
     users, items = (placement.host(side) for side in both)
     if kind.scale and values_of(run.config).get("served") == "own":
-        each = kind.scale(run.run.world[0].pool, run.hyper)
+        pool = run.run.world[0].pool
+        each = kind.scale(pool, own(run.hyper, run.config.temperature_kind))
         items = items * np.asarray(each)[task.candidates, None]
     return users, items
 

@@ -153,8 +153,8 @@ def make_model(config: Config) -> Model:
         history=used,
         shuffled=config.history_order == "shuffled",
         dim=config.dim,
-        query=POSITIVES[config.positives].query,
-        candidate=POSITIVES[config.positives].candidate,
+        query=POSITIVES.choose(config.positives).query,
+        candidate=POSITIVES.choose(config.positives).candidate,
         lengths=config.served == "dot",
     )
 

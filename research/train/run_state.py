@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from research import rng
 from research.batches import epoch_batches
 from research.config import Config, swept_fields, swept_values
+from research.entries import own, read
 from research.losses import LOSSES, hyper_values, start_values
 from research.negatives.frequencies import FREQUENCIES
 from research.negatives.frequency import log_q_error
@@ -47,7 +48,7 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     The seed decides what is drawn.
 
     Raises:
-      InputError: hyper starts what the loss learns outside its bounds.
+      InputError: what the loss learns starts outside its bounds.
     """
     config = run.config
     check_start(config)
@@ -55,17 +56,15 @@ def init_state(run: Prepared, world: World, sizes: dict[str, int]) -> TrainState
     params = run.model.init(rng.stream(key, "init"), sizes, world, config)
     params["loss"] |= kind_of(config).start(config)
     params = run.initial(params)
-    loss, optimiser = LOSSES[config.loss], OPTIMISERS[config.optimiser]
-    hyper = traced_values(config)
+    loss, optimiser = LOSSES.choose(config.loss), OPTIMISERS[config.optimiser]
+    hyper, shares = traced_values(config), read(config.frequency, FREQUENCIES)
     init_users, users = kind_of(config).init, world.offsets.shape[0] - 1
     steps = world.pairs.candidate.shape[0] // config.batch
     return TrainState(
         params=params,
         optimiser=init_optimiser(optimiser, params),
         source_states=tuple(source.init(world.pool, hyper) for source in run.sources),
-        frequency=FREQUENCIES[config.frequency].init(
-            config, len(world.pool.counts), steps
-        ),
+        frequency=shares.entry.init(shares.values, len(world.pool.counts), steps),
         temperatures=() if init_users is None else init_users(config, users),
         loss=()
         if loss.init is None
@@ -89,7 +88,7 @@ def check_start(config: Config) -> None:
     Raises:
       InputError: the first value that the loss's project would move.
     """
-    start, project = start_values(config), LOSSES[config.loss].project
+    start, project = start_values(config), LOSSES.choose(config.loss).project
     if project is None:
         return
     with jax.ensure_compile_time_eval():  # also where a state is only traced
@@ -98,7 +97,7 @@ def check_start(config: Config) -> None:
     for name, value in start.items():
         if float(after[name]) != float(before[name]):
             raise InputError(
-                f"hyper {name} is {value:g}: {config.loss} keeps it within bounds, "
+                f"{name} is {value:g}: loss {config.loss} keeps it within bounds, "
                 f"of which the nearest is {float(after[name]):g}"
             )
 
@@ -242,9 +241,10 @@ class RunState:
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
             found["temperature"] = kind.end(config, self.state.params["loss"], {})
-        shares = FREQUENCIES[config.frequency]
+        shares = FREQUENCIES.choose(config.frequency)
         if shares.log_share is not None:
-            at_end = with_share(shares, world, self.state, config.batch, self.hyper)
+            hyper = own(self.hyper, config.frequency)
+            at_end = with_share(shares, world, self.state, config.batch, hyper)
             error = log_q_error(at_end.pool.log_share, world.pool.counts)
             found["log_q_error"] = float(error)
         return found

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
+from research.entries import own
 from research.logits import rows_known
 from research.logits.candidates import (
     Block,
@@ -28,7 +29,7 @@ from research.negatives.frequencies import FREQUENCIES, Frequency
 from research.negatives.source import Drawn, Sources, SourceStates
 from research.registry import loaded
 from research.rng import stream, worker_key
-from research.temperature import kind_of
+from research.temperature import TemperatureKind, kind_of
 from research.temperature.kinds import Moment, Temperature, UserTemperatures
 from research.towers.inputs import ItemLookup, Rows, item_lookup, look_up
 from research.towers.towers import Rates as DropoutRates
@@ -189,17 +190,18 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
     optimiser knows which rows of the tables were touched.
     """
     model, sources = make_model(config), make_sources(config.negatives, config)
-    optimiser, loss = loaded(OPTIMISERS[config.optimiser]), loaded(LOSSES[config.loss])
-    kind, shares = loaded(kind_of(config)), loaded(FREQUENCIES[config.frequency])
+    optimiser, loss, kind, shares = _entries(config)
     whole = held_whole(config) is not None or DENSE in loss.needs
     choose = partial(choose_plan, whole=whole, one_pass=loss.one_pass, limits=limits)
     objective = _make_objective(config, model, sources)
+    kind_text = config.temperature_kind
 
     def step(
         state: TrainState, index: Int[Array, " b"], hyper: Hyper, world: World
     ) -> tuple[TrainState, Diagnostics]:
         key = jax.random.fold_in(state.key, state.step)
-        world = with_share(shares, world, state, len(index), hyper)
+        of_share, of_kind = own(hyper, config.frequency), own(hyper, kind_text)
+        world = with_share(shares, world, state, len(index), of_share)
         draw_key = _draw_key(config, state, world, key)
         drawing, plan = _draw(model, sources, state, index, world, draw_key, choose)
         # Drawn once: the compiler would look histories up again for the optimiser.
@@ -220,7 +222,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             optimiser, state.params, net_grads, touched, state.optimiser, hyper
         )
         if kind.project is not None:
-            params["loss"] = kind.project(params["loss"], hyper)
+            params["loss"] = kind.project(params["loss"], of_kind)
         if loss.project is not None:
             params["loss"] = loss.project(state.params["loss"], params["loss"], hyper)
         batch, moved = drawing.batch, (params, moments)
@@ -234,13 +236,20 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
             source.update(source_state, batch, positive, world.pool)
             for source, source_state in zip(sources, state.source_states, strict=True)
         )
-        frequency = _share_after(shares, state, batch, hyper)
+        frequency = _share_after(shares, state, batch, of_share)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
         after = *moved, source_states, frequency, temperatures, kept, opponent
         return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step
+
+
+def _entries(config: Config) -> tuple[Any, Loss, TemperatureKind, Frequency]:
+    """The optimiser, loss, temperature and click share that a config names, loaded."""
+    optimiser, loss = OPTIMISERS[config.optimiser], LOSSES.choose(config.loss)
+    kind, shares = kind_of(config), FREQUENCIES.choose(config.frequency)
+    return loaded(optimiser), loaded(loss), loaded(kind), loaded(shares)
 
 
 def _draw_key(
@@ -307,7 +316,7 @@ def _make_objective(
     rows that are comparable between users.
     """
 
-    kind, loss = loaded(kind_of(config)), loaded(LOSSES[config.loss])
+    kind, loss = loaded(kind_of(config)), loaded(LOSSES.choose(config.loss))
 
     def objective(
         nets: Params,
@@ -338,7 +347,7 @@ def _make_objective(
         progress = _progress(state, world, size, hyper)
         learned, users = nets["loss"], state.temperatures
         moment = Moment(config, learned, users, batch, world.pool, progress)
-        temperature = kind.at(moment, hyper)
+        temperature = kind.at(moment, own(hyper, config.temperature_kind))
         context, traced = Context(query, vectors[:size]), {**hyper, **learned}
         if loss.needs & CONTEXT - {VECTORS}:
             scorer = scorer_of(config, model, sources, drawing, world)

@@ -71,7 +71,7 @@ def build_world(
         sizes[CLICK_AGE] = AGES
     if takes_words(config):
         sizes[WORDS] = VOCABULARY
-    alone = POSITIVES[config.positives].history_alone
+    alone = POSITIVES.choose(config.positives).history_alone
     world = World(
         item=jnp.asarray(positives.item),
         offsets=jnp.asarray(positives.offsets, dtype=jnp.int32),

@@ -85,8 +85,8 @@ train --threshold 9 | threshold | 9
 train --batch 5000 | batch 5000 | training part | pairs
 train --model ease --baseline l2=0 | l2=0 of ease | above 0
 train --baseline l2=3 | baseline l2=3 | two-tower has none
-train --positives item-item --session-gap 0 | session_gap is 0 | above 0
-train --halves tme | 'tme' | nearest: time
+train --positives item-item,gap=0 | item-item's gap is 0 | above 0
+train --positives user-user,halves=tme | 'tme' | nearest: time
 train --positives item-itm | kind of positives 'item-itm' | nearest: item-item
 train --model ease --positives item-item | model ease with positives item-item
 train --positives user-user --user-features age | 'age' with positives user-user
@@ -132,7 +132,6 @@ bench --only loss loss | only: loss is given twice
 run ssb --arms --quick | --arms needs a word: leave it out for its default
 run ssb --columns --quick | --columns needs a word
 bench --only --quick | --only needs a word
-train --hyper --seed 1 | --hyper needs a word
 """
 WITHOUT_OUT = """
 list ssb | ssb

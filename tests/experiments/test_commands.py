@@ -145,7 +145,10 @@ def test_every_cell_of_a_grid_can_be_prepared(name, larger):
     assert len(cells) <= len(expand(grid, Config(), seeds=1))
     for cell in cells:
         # The made clicks lie years apart: one session a user, else there are no pairs.
-        config = dataclasses.replace(cell.config, session_gap=1e6)
+        config = cell.config
+        if config.positives == "item-item":
+            long = "item-item,gap=1000000"
+            config = dataclasses.replace(config, positives=long)
         prepared_run(config, str(larger))
 
 

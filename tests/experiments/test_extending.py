@@ -37,7 +37,7 @@ ADDED = {
 ONE_EPOCH = {**SMALL, "epochs": 1}
 TOYS = {
     "toy-none": {},
-    "toy-loss": {"loss": "margin", "hyper": ("margin=0.3",)},
+    "toy-loss": {"loss": "margin,margin=0.3"},
     "toy-source": {"negatives": ("in-batch", "head:16"), "logq": 1.0},
     "toy-frequency": {"frequency": "so-far", "logq": 1.0},
     "toy-feature": {"item_features": ("id", "title-length")},

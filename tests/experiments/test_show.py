@@ -70,7 +70,7 @@ def test_one_run(call, data, tmp_path, untrained):
 
 @pytest.mark.parametrize(
     "words",
-    ["--loss llpauc", "--negatives rank-band:5 --band-low 5 --band-high 9"],
+    ["--loss llpauc", "--negatives rank-band:5,low=5,high=9"],
     ids=["values", "model"],
 )
 def test_a_run_whose_state_depends_on_values_or_on_the_model(call, tmp_path, words):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import Config
+from research.config import Config, with_values
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.negatives import Size
@@ -114,11 +114,13 @@ def test_one_compilation_over_everything_that_is_swept():
     fold = made_fold()
     train(config, fold)  # all that surrounds the epoch compiles here
     compiled_epoch.cache_clear()
-    swept = {"logq": 0.0, "alpha": 0.0, "mix": 0.0, "temperature": 0.05}
-    late = {"logq": 0.5, "alpha": 2.0, "mix": 0.5, "warmup": 8, "frequency_rate": 0.05}
+    swept = {"extra.alpha": 0.0, "extra.mix": 0.0}
+    late = {"extra.alpha": 2.0, "extra.mix": 0.5, "fifo-cache.warmup": 8}
+    late |= {"streaming.rate": 0.05}
     with compilations() as seen:
-        for changes in ({}, swept, late):
-            done = train(dataclasses.replace(config, **changes), fold)
+        for changes, logq in (({}, 0.0), (swept, 0.0), (late, 0.5)):
+            changed = dataclasses.replace(config, logq=logq, temperature=0.1 - logq / 9)
+            done = train(with_values(changed, changes), fold)
             assert np.isfinite(done.history[-1]["loss"])
     assert sum("epoch" in name for name in seen) == 1, seen
     assert len(seen) == 1, seen
@@ -129,7 +131,7 @@ def checked(config):
     check_negatives(config, SIZE)
 
 
-IN_BATCH_AND_LATE = {"negatives": ("in-batch", "fifo-cache:512"), "warmup": 9999}
+IN_BATCH_AND_LATE = {"negatives": ("in-batch", "fifo-cache:512,warmup=9999")}
 ONE_UNION = {"negatives": ("fifo-cache-stored:512",) * 2, "logq": 1.0}
 MIXED = {"negatives": ("uniform:8", "fifo-cache-stored:512"), "logq": 1.0}
 BY_ROW = {"duplicates": "inclusion", "negatives": ("uniform-per-row:4",)}
@@ -145,8 +147,8 @@ REFUSED = (
     ({"duplicates": "inclusion", "expected_count": True}, "counts draws already"),
     ({"duplicates": "inclusion", "leave_own_out": True}, "counts draws already"),
     (BY_ROW, "differ by row"),
-    ({"hashes": 9, "buckets": 8}, "need one each"),
-    ({"band_low": 9, "band_high": 8}, "band_high is 8"),
+    ({"frequency": "streaming,hashes=9,buckets=8"}, "need one each"),
+    ({"negatives": ("rank-band:4,low=9,high=8",)}, "high is 8"),
 )
 
 

@@ -35,13 +35,13 @@ def test_names_in_the_registry_are_free_and_needs_are_known():
         assert entry.laws <= {SHIFT, ORDER, MASK, UNIFORM_Q}, name
 
 
-def test_hyper_is_read_from_text():
-    config = Config(loss="hard-negative", hyper=("hardness=0.5",))
+def test_values_are_read_from_the_loss():
+    config = Config(loss="hard-negative,hardness=0.5")
     assert hyper_values(config) == {"positive_share": 0.1, "hardness": 0.5}
 
 
-def test_hyper_also_sets_where_what_is_learned_starts():
-    config = Config(loss="gbce", hyper=("bias=-7.3", "calibration=0.5"))
+def test_they_also_set_where_what_is_learned_starts():
+    config = Config(loss="gbce,bias=-7.3,calibration=0.5")
     assert start_values(config) == {"bias": -7.3}
     assert hyper_values(config) == {"calibration": 0.5}
     assert start_values(Config(loss="siglip")) == {"log_scale": 0.0, "bias": -10.0}
@@ -50,16 +50,16 @@ def test_hyper_also_sets_where_what_is_learned_starts():
 
 # What is said, then the config that it is said of, in place of hinge's.
 BAD = """
-unknown hyper of hinge 'margn' (nearest: margin) | hyper=margn=1
-expected margin=NUMBER, a finite | hyper=margin=inf
-expected margin=NUMBER | hyper=margin=nan
-'margin': expected | hyper=margin
-'margin=x': expected | hyper=margin=x
-unknown hyper of gbce 'bia' (nearest: bias): choose | loss=gbce hyper=bia=1
-hyper 'bias=inf': expected bias=NUMBER | loss=sigmoid hyper=bias=inf
-hyper names bias twice | loss=gbce hyper=bias=1,bias=2
-hyper names margin twice | hyper=margin=1,margin=2
-sampled-softmax has none | loss=sampled-softmax hyper=margin=1
+unknown value of hinge 'margn' (nearest: margin) | loss=hinge,margn=1
+hinge's margin is inf: it must be finite | loss=hinge,margin=inf
+hinge's margin is nan: it must be finite | loss=hinge,margin=nan
+margin has no value | loss=hinge,margin
+hinge's margin is 'x': it must be a number | loss=hinge,margin=x
+unknown value of gbce 'bia' (nearest: bias): choose | loss=gbce,bia=1
+sigmoid's bias is inf | loss=sigmoid,bias=inf
+bias is given twice | loss=gbce,bias=1,bias=2
+margin is given twice | loss=hinge,margin=1,margin=2
+sampled-softmax takes no values | loss=sampled-softmax,margin=1
 unknown loss 'bpt' (nearest: bpr) | loss=bpt
 bpr needs a negative: in-batch with batch 1 | loss=bpr batch=1
 bpr needs a negative: name a source | loss=bpr negatives=
@@ -71,15 +71,15 @@ align-uniform sees vectors | loss=align-uniform logq=1
 align-uniform compares the rows | loss=align-uniform batch=1
 logq 1 with lambda-rank | loss=lambda-rank logq=1
 hardest 5 with adv-info-nce | loss=adv-info-nce hardest=5
-hyper cutoff is 0: it must be at least 1 | loss=sl-at-k hyper=cutoff=0
-hyper cutoff is 20.5: it must be a whole number | loss=sl-at-k hyper=cutoff=20.5
-hyper every is 0.5 | loss=adv-info-nce hyper=every=0.5
-hyper every is 1: adv-info-nce would | loss=adv-info-nce hyper=every=1
-hyper width is 0: it must be above 0 | loss=sl-at-k hyper=width=0
-hyper weight_gradient is 2: it must be in [0, 1] | loss=sl-at-k hyper=weight_gradient=2
-hyper calibration is 5: it must be in [0, 1] | loss=gbce hyper=calibration=5
-hyper positive_share is 1: it must be in [0, 1) | loss=debiased hyper=positive_share=1
-hyper fpr is 2: it must be in (0, 1] | loss=llpauc hyper=fpr=2
+sl-at-k's cutoff is 0: it must be at least 1 | loss=sl-at-k,cutoff=0
+sl-at-k's cutoff is 20.5: it must be a whole number | loss=sl-at-k,cutoff=20.5
+adv-info-nce's every is 0.5 | loss=adv-info-nce,every=0.5
+adv-info-nce's every is 1: it would | loss=adv-info-nce,every=1
+sl-at-k's width is 0: it must be above 0 | loss=sl-at-k,width=0
+sl-at-k's weight_gradient is 2: it must be in [0, 1] | loss=sl-at-k,weight_gradient=2
+gbce's calibration is 5: it must be in [0, 1] | loss=gbce,calibration=5
+debiased's positive_share is 1: it must be in [0, 1) | loss=debiased,positive_share=1
+llpauc's fpr is 2: it must be in (0, 1] | loss=llpauc,fpr=2
 sl-at-k with positives item-item | loss=sl-at-k positives=item-item
 psl-relu needs one temperature for all rows | loss=psl-relu temperature_kind=per-user
 not those of temperature_kind by-pop | loss=debiased temperature_kind=by-popularity
@@ -94,7 +94,7 @@ def test_what_a_loss_cannot_use_is_refused(case):
     for change in changes.split():
         name, _, text = change.partition("=")
         several = tuple(filter(None, text.split(",")))
-        config[name] = several if name in ("hyper", "negatives") else (
+        config[name] = several if name == "negatives" else (
             READ.get(name, str)(text)
         )  # fmt: skip
     with pytest.raises(InputError) as error:
@@ -110,7 +110,7 @@ def test_scores_of_too_many_items_at_once_are_refused():
         check_loss(config, 600_000)
 
 
-@pytest.mark.parametrize("taken", ["alpha", "temperature", "epochs", "items"])
+@pytest.mark.parametrize("taken", ["logq", "temperature", "epochs", "items"])
 @pytest.mark.parametrize("field", ["hyper", "trainable"])
 def test_a_loss_of_ones_own_cannot_take_the_place_of_a_runs_value(
     taken, field, monkeypatch

@@ -9,7 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from research.config import Config, swept_fields
+from research.config import (
+    Config,
+    entries_of,
+    swept_fields,
+    swept_values,
+    with_values,
+)
 from research.logits import Known, Rows, keep_columns
 from research.logits.candidates import Block, candidate_logits, columns_of
 from research.logits.reducers import Dense
@@ -25,6 +31,24 @@ BATCH = 4
 Law = Callable[[np.ndarray, Config], np.ndarray]
 
 
+def with_own(config: Config, **own: float) -> Config:
+    """The config with these values of all of its sources that have them."""
+    sources = entries_of(config)["negatives"]
+    values = {
+        f"{source.name}.{key}": value
+        for source in sources
+        for key, value in own.items()
+        if key in source.values
+    }
+    return with_values(config, values)
+
+
+def own_of(config: Config, key: str) -> float:
+    """That value of the config's first source that has one."""
+    values = [source.values for source in entries_of(config)["negatives"]]
+    return float(next(each[key] for each in values if key in each))
+
+
 def click_share(counts: np.ndarray, config: Config) -> np.ndarray:
     return counts / counts.sum()
 
@@ -34,12 +58,13 @@ def flat(counts: np.ndarray, config: Config) -> np.ndarray:
 
 
 def power(counts: np.ndarray, config: Config) -> np.ndarray:
-    weight = np.array([float(c) ** config.alpha if c else 0.0 for c in counts])
+    alpha = own_of(config, "alpha")
+    weight = np.array([float(c) ** alpha if c else 0.0 for c in counts])
     return weight / weight.sum()
 
 
 def some_flat(counts: np.ndarray, config: Config) -> np.ndarray:
-    m = config.mix
+    m = own_of(config, "mix")
     return m * flat(counts, config) + (1 - m) * power(counts, config)
 
 
@@ -57,7 +82,9 @@ LAWS: dict[str, Law] = {
 
 def hyper_of(config: Config) -> dict[str, jnp.ndarray]:
     """What is swept, as it reaches sources and logits."""
-    return {name: jnp.float32(getattr(config, name)) for name in swept_fields()}
+    values = {name: getattr(config, name) for name in swept_fields()}
+    values |= swept_values(config)
+    return {name: jnp.float32(value) for name, value in values.items()}
 
 
 def pool_of(counts: np.ndarray = COUNTS) -> Pool:

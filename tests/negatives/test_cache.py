@@ -70,7 +70,7 @@ def test_a_fifo_holds_the_last_positives_and_their_vectors(size):
 def test_a_cache_draws_nothing_until_it_is_warm(spec, warmup, first):
     candidates = np.array([[0, 1, 2, 3], [4, 5, 0, 1]] * 4)
     for steps in range(7):
-        config = config_of(spec, warmup=warmup)
+        config = config_of(f"{spec},warmup={warmup}")
         source, state, pool = filled(config, candidates[:steps])
         drawn = source.draw(jax.random.key(0), batch_of([0]), state, pool)
         warm = steps >= first

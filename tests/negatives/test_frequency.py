@@ -132,9 +132,8 @@ def test_it_runs_inside_the_loop_and_its_error_is_logged():
     small = Config(
         batch=64, epochs=4, history=5, dim=8, user_hidden=(8,), item_hidden=(8,)
     )
-    config = dataclasses.replace(
-        arm("in-batch+logq-streaming", small), frequency_rate=0.05
-    )
+    config = arm("in-batch+logq-streaming", small)
+    config = dataclasses.replace(config, frequency="streaming,rate=0.05")
     done = train(config, made_fold())
     errors = [row["log_q_error"] for row in done.history]
     assert errors[-1] < 0.4

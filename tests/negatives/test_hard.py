@@ -1,7 +1,5 @@
 """Hard negatives: the hardest of what was drawn, bands of ranks, no q for either."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +16,7 @@ from research.train.loop import train
 from research.train.run_state import init_state, refreshed
 from research.types import InputError
 from tests.evaluate.near import assert_same_lists
-from tests.negatives.small import batch_of, pool_of
+from tests.negatives.small import batch_of, pool_of, with_own
 from tests.world import made_fold
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
@@ -60,7 +58,7 @@ def test_a_row_draws_from_its_own_querys_band():
 
 
 def test_bands_are_ranked_anew_by_the_current_model():
-    config = dataclasses.replace(arm("rank-band", SMALL), band_low=5, band_high=9)
+    config = with_own(arm("rank-band", SMALL), low=5, high=9)
     run = prepare(config, made_fold())
     config, (world, sizes) = run.config, run.world
     state = refreshed(run, init_state(run, world, sizes), world)
@@ -78,7 +76,7 @@ MANY, LOGITS = {"negatives": ("uniform:2000000",)}, "needs all 512 x 2000000 log
 REFUSED = (
     ({"negatives": ("uniform:100", "rank-band:10"), "logq": 1.0}, "unknown"),
     ({"hardest": 10, "logq": 0.5}, "unknown"),
-    ({"negatives": ("rank-band:10",), "band_high": 1001}, "there are 1000 items"),
+    ({"negatives": ("rank-band:10,high=1001",)}, "there are 1000 items"),
     ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
     ({**MANY, "hardest": 9}, f"hardest 9 {LOGITS} at once, 3.8 GiB"),
     ({**MANY, "loss": "adv-info-nce"}, f"loss adv-info-nce {LOGITS} at once, 3.8 GiB"),

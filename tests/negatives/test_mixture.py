@@ -9,7 +9,7 @@ import pytest
 
 from research.config import Config
 from research.negatives.source import total_draws, union_log_q
-from tests.negatives.small import BATCH, COUNTS, LAWS, pool_of, ready
+from tests.negatives.small import BATCH, COUNTS, LAWS, pool_of, ready, with_own
 
 ALPHA, MIX = 0.5, 0.3
 DRAWS = {
@@ -30,7 +30,7 @@ def config_of(*names: str) -> Config:
     specs = tuple(
         n if n in ("in-batch", "catalogue") else f"{n}:{DRAWS[n]}" for n in names
     )
-    return Config(batch=BATCH, negatives=specs, alpha=ALPHA, mix=MIX)
+    return with_own(Config(batch=BATCH, negatives=specs), alpha=ALPHA, mix=MIX)
 
 
 def enumerated(names: tuple[str, ...], config: Config) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Each source draws by the law that its log q names."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +18,7 @@ from tests.negatives.small import (
     negatives_of,
     pool_of,
     ready,
+    with_own,
 )
 
 SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
@@ -27,8 +26,8 @@ DRAWS = 200_000
 ALPHAS = (0.0, 0.5, 1.0)
 
 
-def config_of(*names: str, **changes: object) -> Config:
-    return dataclasses.replace(Config(batch=BATCH), negatives=names, **changes)
+def config_of(*names: str, **own: float) -> Config:
+    return with_own(Config(batch=BATCH, negatives=names), **own)
 
 
 def q_of(config: Config, counts: np.ndarray) -> np.ndarray:
@@ -154,7 +153,7 @@ def test_of_a_million_items_none_is_out_of_reach():
 @pytest.mark.parametrize(("name", "other"), [("popularity", 0.9), ("extra", 0.9)])
 def test_the_chi_square_would_tell_a_slightly_wrong_law(name, other):
     config = config_of(f"{name}:{DRAWS}", alpha=1.0, mix=0.4)
-    wrong = LAWS[name](ZIPF, dataclasses.replace(config, alpha=other))
+    wrong = LAWS[name](ZIPF, with_own(config, alpha=other))
     assert p_value(drawn_of(name, config), wrong) < 1e-6
 
 

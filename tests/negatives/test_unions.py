@@ -113,8 +113,7 @@ def test_the_probability_to_be_in_a_set_by_every_outcome(alpha):
     """In-batch with two other rows, a popularity^alpha draw and two uniform ones."""
     config = Config(
         batch=3,
-        alpha=alpha,
-        negatives=("in-batch", "popularity:1", "uniform:2"),
+        negatives=("in-batch", f"popularity:1,alpha={alpha}", "uniform:2"),
     )
     pool = pool_of(CLICKED)
     sources, states = ready(config, pool)

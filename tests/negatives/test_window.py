@@ -9,6 +9,7 @@ import pytest
 
 from experiments.arms import arm
 from research.config import Config
+from research.entries import read
 from research.negatives import Size
 from research.negatives.checks import check_negatives
 from research.negatives.frequencies import FREQUENCIES
@@ -34,7 +35,7 @@ STEP = jax.jit(observe_window)
 
 def shares_after(batches: np.ndarray, window: int, steps: int = 1) -> list[np.ndarray]:
     """q of all items before the first step and after each of these batches."""
-    state = init_window(Config(frequency_window=window), ITEMS, steps)
+    state = init_window({"window": window}, ITEMS, steps)
     found = []
     for step, ids in enumerate([None, *batches]):
         if ids is not None:
@@ -107,7 +108,7 @@ def run_of(**changes):
 @pytest.mark.parametrize("window", [0, 3])
 def test_an_epoch_counts_the_candidates_of_its_batches(window):
     """Of the pairs' candidates, in the compiled epoch; three windows and a step."""
-    run, state, world = run_of(frequency_window=window)
+    run, state, world = run_of(frequency=f"periodic,window={window}")
     order = np.random.default_rng(3).permutation(len(world.pairs.candidate))
     batches = order[: 10 * SMALL.batch].reshape(10, SMALL.batch).astype(np.int32)
     hyper = traced_values(run.config)
@@ -121,24 +122,28 @@ def test_an_epoch_counts_the_candidates_of_its_batches(window):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"frequency_window": 20}, {"epochs": 1}, {"frequency_window": 10**6}]
+    "changes",
+    [
+        {"frequency": "periodic,window=20"},
+        {"epochs": 1},
+        {"frequency": "periodic,window=1000000"},
+    ],
 )
 def test_a_window_that_no_step_would_use_is_refused(changes):
     """40 pairs make 10 batches of 4 an epoch, and 20 steps in two."""
     config = Config(batch=4, epochs=2, frequency="periodic")
     size = Size(items=30, clicked=30, pairs=40)
-    check_negatives(dataclasses.replace(config, frequency_window=19), size)
-    with pytest.raises(InputError, match="frequency_window is") as raised:
+    check_negatives(dataclasses.replace(config, frequency="periodic,window=19"), size)
+    with pytest.raises(InputError, match="periodic's window is") as raised:
         check_negatives(dataclasses.replace(config, **changes), size)
     assert "\n" not in str(raised.value)
-    exact = dataclasses.replace(config, frequency="exact", **changes)
-    check_negatives(exact, size)  # which doesn't use it
+    check_negatives(dataclasses.replace(config, frequency="exact"), size)
 
 
 def test_the_state_of_every_frequency_is_arrays():
     """What a checkpoint can keep; the exact share needs none."""
     for name, entry in FREQUENCIES.items():
-        state = entry.init(Config(), ITEMS, 7)
+        state = entry.init(read(name, FREQUENCIES).values, ITEMS, 7)
         leaves = jax.tree.leaves(state)
         assert all(isinstance(leaf, jax.Array) for leaf in leaves), name
         assert (entry.log_share is None) == (not leaves), name

@@ -21,6 +21,7 @@ from research.positives import (
     make_positives,
     session_pairs,
     sessions,
+    values_of,
 )
 from research.positives.tasks import retrieval_task
 from research.prepare import prepare
@@ -42,7 +43,7 @@ SMALL = Config(
     item_features=("id",),
     learning_rate=0.01,
 )
-ITEMS = dataclasses.replace(SMALL, positives="item-item", session_gap=0.005, logq=1.0)
+ITEMS = dataclasses.replace(SMALL, positives="item-item,gap=0.005", logq=1.0)
 USERS = dataclasses.replace(
     SMALL, positives="user-user", batch=16, negatives=("catalogue",), history=30
 )
@@ -59,7 +60,7 @@ def test_user_item_trains_on_the_user_just_before_the_click():
 def test_item_item_trains_on_items_of_one_session():
     fitted = made_fold().fitted
     raw = fitted.users.id[fitted.user], fitted.items.id[fitted.item]
-    of = sessions(Clicks(*raw, fitted.timestamp), ITEMS.session_gap)
+    of = sessions(Clicks(*raw, fitted.timestamp), values_of(ITEMS)["gap"])
     together = {
         (int(a), int(b))
         for s in set(of)
@@ -81,7 +82,7 @@ def test_item_item_asks_for_held_out_items_of_one_session_and_not_for_the_query(
     held = {}
     for user, item, time in zip(fold.held_user, fold.held_item, fold.held_time):
         held.setdefault(int(user), []).append((int(time), int(item)))
-    gap = ITEMS.session_gap * 3600
+    gap = values_of(ITEMS)["gap"] * 3600
     for query, wanted in zip(task.fold.held_user, task.fold.held_item):
         assert query != wanted
         assert any(
@@ -200,7 +201,7 @@ def test_what_a_kind_cannot_be_trained_with_is_refused_with_the_reason(case):
 
 
 def test_no_held_out_session_of_two_is_refused():
-    apart = dataclasses.replace(ITEMS, session_gap=1e-9)
+    apart = dataclasses.replace(ITEMS, positives="item-item,gap=1e-9")
     fold = made_fold()
     fold = fold._replace(held_time=np.arange(len(fold.held_item)) * 10)
     with pytest.raises(InputError, match="no held-out session"):

@@ -28,17 +28,15 @@ FAST = {
     "vector cache": {"negatives": ("in-batch", "vector-cache:32")},
     "streaming frequency": {"frequency": "streaming"},
     # an epoch has 16 steps: it ends within a window
-    "periodic frequency": {"frequency": "periodic", "frequency_window": 7},
+    "periodic frequency": {"frequency": "periodic,window=7"},
     "learned temperature": {"temperature_kind": "learned"},
     "evaluate_every": {"evaluate_every": 2, "fit_on": "train"},
 }
 SLOW = {
     "temperature of each user": {"temperature_kind": "per-user"},
     "band of ranks": {
-        "negatives": ("uniform:32", "rank-band:4"),
+        "negatives": ("uniform:32", "rank-band:4,low=5,high=9"),
         "logq": 0.0,
-        "band_low": 5,
-        "band_high": 9,
     },
     "optimiser of touched rows": {"optimiser": "lazy-adam"},
     "opponent": {"loss": "adv-info-nce"},

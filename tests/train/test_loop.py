@@ -18,6 +18,7 @@ from research.negatives import entries_of
 from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from research.types import NUMBER, Column, Fold, Table
+from tests.negatives.small import with_own
 from tests.world import made_fold
 
 SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
@@ -38,7 +39,7 @@ def changed_fields(name: str) -> set[tuple[str, str]]:
     return {
         (n, repr(value))
         for n, value in config.items()
-        if value != reference[n] and n not in ("loss", "hyper")
+        if value != reference[n] and n != "loss"
     }
 
 
@@ -90,8 +91,7 @@ def test_every_arm_trains(name):
     config = arm(name, SMALL)
     if any(named.entry.cache for named in entries_of(config.negatives, config)):
         config = dataclasses.replace(config, draws=SMALL.batch)  # full in these epochs
-    warmup = min(config.warmup, 8)  # of 32 steps
-    config = dataclasses.replace(config, band_low=5, band_high=9, warmup=warmup)
+    config = with_own(config, low=5, high=9, warmup=8)  # of 32 steps
     fold = made_fold()
     if config.ips:
         fold = with_impressions(fold)

@@ -113,7 +113,7 @@ def test_ranks_of_a_step_are_over_all_items():
 
 @pytest.mark.parametrize(("every", "due"), [(1, True), (2, False)])
 def test_thresholds_are_set_after_a_step_of_an_epoch_that_is_due(every, due):
-    step = step_of("mf-sl-at-k", hyper=(f"every={every}", "cutoff=5"))
+    step = step_of("mf-sl-at-k", loss=f"sl-at-k,every={every},cutoff=5")
     assert not step.before.loss.value.any()
     kept = step.after.loss
     np.testing.assert_array_equal(kept.items, step.before.loss.items)
@@ -148,7 +148,7 @@ def test_model_and_opponent_take_turns_and_the_opponent_climbs(negatives):
             "mf-adv-info-nce",
             every,
             negatives=(negatives,),
-            hyper=("every=2", "opponent_rate=0.5"),
+            loss="adv-info-nce,every=2,opponent_rate=0.5",
         )
         for every in (1.0, 2.0)
     }
@@ -199,9 +199,7 @@ def test_learned_values_of_llpauc_keep_their_bounds_and_rates():
 def test_a_learned_bias_starts_where_hyper_says():
     # far above 0 a negative's softplus is its logit plus the bias, a positive's is 0
     steps = {
-        start: step_of(
-            "mf-dot", loss="sigmoid", hyper=(f"bias={start}",), learning_rate=0.125
-        )
+        start: step_of("mf-dot", loss=f"sigmoid,bias={start}", learning_rate=0.125)
         for start in (30, 40)
     }
     assert steps[40].loss - steps[30].loss == pytest.approx(10.0, rel=1e-4)
@@ -209,7 +207,7 @@ def test_a_learned_bias_starts_where_hyper_says():
     assert moved == pytest.approx(-0.125, rel=1e-3)  # Adam's first step is the rate
     unset = step_of("mf-dot", loss="sigmoid")
     assert unset.before.params["loss"]["bias"] == 0.0
-    zero = step_of("mf-dot", loss="sigmoid", hyper=("bias=0",))
+    zero = step_of("mf-dot", loss="sigmoid,bias=0")
     assert unset.loss == zero.loss
 
 
@@ -217,8 +215,8 @@ def test_a_learned_bias_starts_where_hyper_says():
     ("start", "nearest"), [("a=2", "the nearest is 1"), ("b=-1", "the nearest is 0")]
 )
 def test_a_start_outside_the_bounds_of_what_is_learned_is_refused(start, nearest):
-    with pytest.raises(InputError, match=f"^hyper {start[0]} is .*{nearest}"):
-        step_of("mf-llpauc", hyper=(start,))
+    with pytest.raises(InputError, match=f"^{start[0]} is .*{nearest}"):
+        step_of("mf-llpauc", loss=f"llpauc,{start}")
 
 
 REFUSED = {

@@ -175,12 +175,12 @@ def configurations(loss: str, base: Config, n: int, items: int) -> list[Config]:
     draw = np.random.default_rng([SEED, *loss.encode()])
     for at in points(n):
         own = tried.own(draw, at, items)
+        words = (f"{name}={_rounded(value):g}" for name, value in own.items())
         out.append(
             dataclasses.replace(
                 base,
-                loss=loss,
+                loss=",".join([loss, *words]),
                 negatives=("uniform:512",),
-                hyper=tuple(f"{name}={_rounded(v):g}" for name, v in own.items()),
                 **at._asdict(),
                 **tried.changes,
             )
@@ -234,7 +234,10 @@ def run_budget(options: StudyOptions) -> Path:
         "draws": np.array([point.draws for point in at], "<i4"),
         "looks": np.array(size.looks, "<i4"),
     }
-    hyper = {loss: [" ".join(c.hyper) for c in each] for loss, each in configs.items()}
+    hyper = {
+        loss: [" ".join(config.loss.split(",")[1:]) for config in each]
+        for loss, each in configs.items()
+    }
     about = {"losses": list(size.losses), "items": items, "hyper": hyper}
     return save_measured(options, NAME, arrays, **about)
 

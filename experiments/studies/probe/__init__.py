@@ -50,7 +50,7 @@ from experiments.studies.probe.estimators import (
 )
 from experiments.studies.probe.negatives import follow, sample_sources
 from experiments.study import StudyOptions, save_study
-from research.config import Config
+from research.config import Config, with_values
 from research.negatives.source import Pool
 from research.prepare import prepare
 from research.report.records import study_header
@@ -150,7 +150,8 @@ def run_probe(options: StudyOptions) -> Path:
         arrays[f"steps{lag}"] = np.asarray(steps, "<i4")
         arrays[f"drift{lag}"] = np.asarray(drift, "<f4")
     seen: list[list[Any]] = []
-    sampled = dataclasses.replace(config, alpha=0.5, negatives=SOURCES)
+    sampled = dataclasses.replace(config, negatives=SOURCES)
+    sampled = with_values(sampled, {"popularity.alpha": 0.5})
     for name, params in models.items():
         found = sample_sources(sampled, model, params, world)
         for source, (counts, *numbers) in found.items():

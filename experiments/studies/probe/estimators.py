@@ -127,7 +127,7 @@ def probed_arm(
     Raises:
       ValueError: the loss needs more than scores, or a source draws by the user.
     """
-    if LOSSES[config.loss].needs & CONTEXT:
+    if LOSSES.choose(config.loss).needs & CONTEXT:
         raise ValueError(f"{config.loss} is no function of the scores alone")
     hyper = traced_values(config)
     sources = sources or make_sources(config.negatives, config)
@@ -204,7 +204,7 @@ def score_gradient(
     For the softmax: sum over kept columns c of item i of softmax(z_b)_c, less 1 at the
     positive, plus the positive's own softmax.
     """
-    loss, n = LOSSES[arm.config.loss], positive.shape[0]
+    loss, n = LOSSES.choose(arm.config.loss), positive.shape[0]
     empty = jnp.zeros(n, jnp.int32)
     batch = Pairs(empty, empty, positive, jnp.ones(n))
 
