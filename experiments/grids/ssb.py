@@ -78,9 +78,7 @@ SSB = Grid(
     changes=SECOND,
     note="Temperature and rates are the recipe's for all arms. At them binary-nce does "
     "not train (its first epoch is its best): its row says nothing about that loss.",
-    tuning=Tuning(
-        by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
-    ),
+    tuning=Tuning(as_trained=("in-batch", "in-batch-sigmoid", "mixed")),
     contrasts=(
         *_CONTRASTS,
         Contrast("full-softmax", "ease", "ndcg", expected=BETTER),
