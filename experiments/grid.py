@@ -95,12 +95,10 @@ class Elsewhere:
 
     Attributes:
       changes: made to every run, beneath those of its arm.
-      swept: other common sweeps; also by data set and split, as in "ml-1m-time".
       minutes: how long it takes.
     """
 
     changes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    swept: Mapping[str, Sweep] = field(default_factory=dict)
     minutes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -213,7 +211,7 @@ def check_grid(grid: Grid) -> None:
     choose(grid.topic, TOPICS, f"topic of {grid.name}")
     check_distinct(grid.arms, f"arms of grid {grid.name}")
     own = [sweep for sweeps in grid.arm_sweeps.values() for sweep in sweeps]
-    for sweep in (grid.swept, *grid.elsewhere.swept.values(), *own):
+    for sweep in (grid.swept, *own):
         for name, values in sweep.items():
             check_distinct(values, f"{name} of grid {grid.name}")
     among = dict.fromkeys(grid.arms)

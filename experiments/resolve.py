@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.arms import arm
 from experiments.grid import MOST_SEEDS, Grid, check_grid
-from experiments.output.folders import file_name
 from research.config import Config
 from research.data.names import name_of
 from research.prepare import check_config
@@ -94,7 +93,7 @@ def expand(
     for name in grid.arms:
         if arms and name not in arms:
             continue
-        for swept in combinations(grid, name, base, quick):
+        for swept in combinations(grid, name, quick):
             config = with_swept(arm(name, base), swept)
             fields = chosen.get((name, repr(swept)), {})
             config = dataclasses.replace(config, **fields)
@@ -124,15 +123,10 @@ def with_changes(grid: Grid, base: Config) -> Config:
     return dataclasses.replace(base, **changes)
 
 
-def combinations(
-    grid: Grid, name: str, base: Config, quick: bool
-) -> list[dict[str, float]]:
+def combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
     """The combinations of an arm's swept values."""
     cells = []
-    dataset = name_of(base.dataset)
-    common = grid.elsewhere.swept.get(dataset, grid.swept)
-    common = grid.elsewhere.swept.get(file_name(dataset, base.split), common)
-    for sweep in grid.arm_sweeps.get(name, (common,)):
+    for sweep in grid.arm_sweeps.get(name, (grid.swept,)):
         combined = [
             dict(zip(sweep, values)) for values in itertools.product(*sweep.values())
         ]

@@ -10,6 +10,7 @@ import pytest
 
 from experiments import tuner
 from experiments.collect import report
+from experiments.compare import load_run
 from experiments.grids import GRIDS
 from experiments.looks import PRIORS
 from experiments.resolve import Cell, expand, key_of
@@ -111,7 +112,7 @@ def test_an_arm_as_trained_has_no_prior_chosen():
     assert found.changes == {"temperature": 0.1, "epochs": 2}
 
 
-def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, tmp_path):
+def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, data, tmp_path):
     words = ("run", "few", "--tune", 2, "--seeds", 1)
     called = call(*words, "--out", tmp_path)
     assert called.status == 0, called
@@ -125,6 +126,8 @@ def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, tmp_path):
             if folder.name.startswith(f"{row['arm']}-seed"):
                 assert config["epochs"] == int(row["epochs"]) <= 2
                 assert config["fit_on"] == "train+validation"
+    loaded = load_run(tmp_path, "few", "tiny", data_dir=str(data))
+    assert loaded.served.run.config.epochs == int(chosen["tiny"]["epochs"])
     trials = [read_json(f / "config.json") for f in runs_of(tmp_path, "few-trials")]
     assert {config["fit_on"] for config in trials} == {"train"}
     before = (tmp_path / "choices" / "ml-100k" / "few.csv").read_bytes()
