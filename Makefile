@@ -29,9 +29,6 @@ LARGE := $(RUN) --out results --dataset ml-1m --seeds
 CORRECTED := in-batch in-batch+logq
 TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
   mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
-TIMED := $(CORRECTED) in-batch+logq-streaming mixed+logq full-softmax full-softmax+mask
-OTHER := $(CORRECTED) mixed+logq uniform-softmax full-softmax full-softmax+mask \
-  pointwise-sigmoid bpr fifo-cache+logq fifo-cache+logq+push
 define NEXT
 
 
@@ -39,17 +36,15 @@ endef
 each = $(foreach one,$(1),$(RUN) $(one) --out results$(NEXT))
 outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out results $(3))
 results: $(READY)
-	@echo "about 11 hours on 2 cores; those of MovieLens 1M take about 14 more"
+	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 11 more"
 	$(RUN) ssb --seeds 5 --out results
 	$(RUN) recipe --out results
 	$(if $(OUTSIDE_DIR),$(RUN) recipe --seeds 1 --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(RUN) ssb-first --seeds 5 --out results
-	$(call each,tuning)
-	$(RUN) tuning --split time --arms $(TIMED) --out results
 	$(call each,fair cache-tuned recipes strength)
 	$(RUN) temperature --seeds 5 --out results
-	$(call each,tuning-prior fair-prior)
-	$(call each,tuning-variants negatives cache correction losses budget)
+	$(call each,fair-prior)
+	$(call each,negatives cache correction losses budget)
 	$(call each,frontier baselines positives)
 	$(RUN) history --out results --arms in-batch+logq encoder-none \
 	  encoder-learned encoder-profile encoder-last-click encoder-last-click-shuffled
@@ -63,23 +58,17 @@ results: $(READY)
 	$(call outside,electronic,strength)
 	$(call outside,movie,strength)
 	$(call outside,gowalla,strength)
-	$(call outside,electronic,tuning,--validation-share 0.1 --arms $(OTHER))
 	$(call outside,electronic,other-data)
-	$(call outside,electronic,tuning-prior,--validation-share 0.1)
 	$(call outside,electronic,fair-prior)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)
-	$(if $(MOVIELENS_DIR),$(LARGE) 2 history --split last --arms in-batch+logq \
+	$(if $(MOVIELENS_DIR),$(LARGE) 2 history --split last --fixed-epochs --arms in-batch+logq \
 	  encoder-last-click encoder-last-click-shuffled)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
 	  full-softmax)
-	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --arms $(TUNED))
-	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning --split time --arms $(CORRECTED) \
-	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
 	  in-batch+prior $(TUNED))
-	$(if $(MOVIELENS_DIR),$(LARGE) 1 tuning-prior --arms $(CORRECTED) full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair-prior --arms popularity ease $(CORRECTED) \
 	  full-softmax)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)

@@ -4,7 +4,7 @@ __main__, commands/    the command line, a file for each command
 arms, registries       the named arms; what ``list`` knows
 grid, grids/           what a grid is; a file for each question
 study, studies/        likewise, of questions that aren't made of training runs
-tuned, baseline_choice    values that validation chose, and what chose them
+tuner, looks           values that validation chooses, and how it looks at a model
 inputs, runs, engine/  a run from its config to its files, and what it runs on
 finish, collect        a grid from what is missing to its records, tables, figures
 output/                names, ids and seals in the output folder

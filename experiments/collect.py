@@ -30,17 +30,8 @@ from experiments.output.plan import is_done, locate
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
-from experiments.resolve import (
-    Cell,
-    Key,
-    expand,
-    has_choices,
-    how_chosen,
-    how_tuned,
-    nothing_tuned,
-)
-from experiments.tuned import FIELDS
-from experiments.tuner import Choice, known
+from experiments.resolve import Cell, Key, expand
+from experiments.tuner import Choice, how_chosen, known
 from research.config import REFERENCE, Config
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
@@ -65,6 +56,7 @@ from research.report.tables import not_recorded
 from research.types import InputError
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record
+SETTINGS = ("temperature", "learning_rate", "epochs", "prior")  # that records keep
 
 
 def gathered(
@@ -144,7 +136,7 @@ def collect(
     }
     if options := _options(base):
         header["options"] = options
-    if note := choices_note(results, grid, base, choices):
+    if note := how_chosen(results, choices.values()):
         header["choices"] = note
     header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
@@ -211,32 +203,8 @@ def _result(
 
 def _settings(config: Config) -> dict[str, float]:
     """The fields of a run's config that its record keeps; none for a baseline."""
-    names = FIELDS if is_towers(config) else ()
+    names = SETTINGS if is_towers(config) else ()
     return {name: float(getattr(config, name)) for name in names}
-
-
-def choices_note(
-    results: list[RunResult],
-    grid: Grid,
-    base: Config,
-    choices: Mapping[Key, Choice] = MappingProxyType({}),
-) -> str:
-    """What the page of a tuned grid says of its choices: its trials, or none."""
-    ran = [run for run in results if run.settings]
-    if choices:
-        return how_chosen(ran, max(choice.trials for choice in choices.values()))
-    arms = {run.arm for run in results} & {*grid.arms}
-    if grid.tuning is None or grid.tuning.by_validation or not ran:
-        return ""
-    if not has_choices(grid, base, arms):
-        return nothing_tuned(grid, base, arms)
-    text, options = how_tuned(ran, base, grid), _options(base)
-    if options:
-        text += (
-            f" Choices go by data set and split alone: with {', '.join(options)} "
-            f"others may be best."
-        )
-    return text
 
 
 def history_of(folder: Path) -> dict[str, list[float]] | None:

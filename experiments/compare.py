@@ -21,9 +21,10 @@ from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
 from experiments.looks import validation
 from experiments.output.folders import finished, output, run_folder, run_id
-from experiments.resolve import Cell, as_chosen, expand, with_swept
+from experiments.resolve import Cell, expand, with_swept
 from experiments.runs import baseline
 from experiments.serve import CLICKS, calibrated, rank, serve
+from experiments.tuner import known
 from research.calibration import Calibration
 from research.config import Config
 from research.data import name_of
@@ -137,9 +138,11 @@ def load_run(
     """
     chosen, base = choose(grid, GRIDS, "grid"), base or Config()
     where = output(Path(out), quick)
-    # An arm that has tuned values takes them, but not beside one that has none.
-    for arms in ((arm,), chosen.arms):
-        cells = expand(as_chosen(chosen, base, arms), base, seed + 1, (arm,), quick)
+    cells = expand(chosen, base, seed + 1, (arm,), quick)
+    found = {} if quick else known(chosen, cells, where, data_dir)
+    # With --fixed-epochs a run has the values of its grid, whatever was chosen.
+    for values in ({key: one.changes for key, one in found.items()}, {}):
+        cells = expand(chosen, base, seed + 1, (arm,), quick, values)
         cell = _the_one([cell for cell in cells if cell.seed == seed], swept or {})
         run = prepared_run(cell.config, data_dir)
         identity = run_id(run.config, digest_of(run.config, data_dir))

@@ -21,12 +21,19 @@ MOST_SEEDS = Range(1, 10_000)
 
 Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study texts of an entry
 
-# The best for in-batch+logq on MovieLens 100K (experiments/tuned.csv), for grids and
-# data sets on which nothing was tuned.
+# The best for in-batch+logq on the validation part of MovieLens 100K.
 AT_BEST: dict[str, Any] = {"temperature": 0.2}
 
 # Changes for data sets on which a run takes ten times as long, by name.
 SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
+
+# By data set, the best for the full softmax on validation, of 14, 6 and 25 trials: for
+# grids in which all arms have its values.
+AS_FULL: dict[str, dict[str, Any]] = {
+    "ml-100k": {"temperature": 0.2, "learning_rate": 1e-3},
+    "ml-1m": SHORTER["ml-1m"] | {"temperature": 0.1, "learning_rate": 1e-3},
+    "electronic": {"temperature": 0.1, "learning_rate": 1e-3, "epochs": 3},
+}
 
 # Figures of grids that name none: differences from the reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
@@ -50,28 +57,13 @@ CONTRASTS_FIGURE = {"arms": OfContrasts(CONTRASTS_FOREST)}
 
 @dataclass(frozen=True)
 class Tuning:
-    """Trained arms take the values that validation chose for them (tuned.py).
+    """Validation chooses values of each arm (experiments/tuner.py).
 
     Attributes:
-      as_arm: by arm, another arm whose values it takes: the one whose model it serves,
-        or one in whose place it is too slow to be tuned.
-      by: swept fields, such as the batch, for each of whose values an arm is tuned
-        separately: with another value it is a variant, with its own choices.
-      prior: whether the popularity prior when serving was chosen with those values (the
-        grid ``tuning-prior``), for cells that don't sweep it.
-      by_validation: whether validation chooses anew in the output folder, in place of
-        committed choices by arm (experiments/tuner.py).
       as_trained: arms whose question is a model without a prior: none is chosen.
-      optional: whether arms are run all the same on a data set on which one of them has
-        no choice, all of them at the values of their configs; else it is refused.
     """
 
-    as_arm: Mapping[str, str] = field(default_factory=dict)
-    by: tuple[str, ...] = ()
-    prior: bool = False
-    by_validation: bool = False
     as_trained: tuple[str, ...] = ()
-    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,12 +95,10 @@ class Elsewhere:
 
     Attributes:
       changes: made to every run, beneath those of its arm.
-      swept: other common sweeps; also by data set and split, as in "ml-1m-time".
       minutes: how long it takes.
     """
 
     changes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    swept: Mapping[str, Sweep] = field(default_factory=dict)
     minutes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -149,13 +139,13 @@ class Grid(Experiment):
       arm_sweeps: an arm's own sweeps, one after the other, instead of the common one
         ({} is a run with nothing swept); fields may be of structure, and switches.
       changes: made to every run, beneath those of its arm.
-      tuning: whose tuned values arms take; None where they take none.
+      tuning: what validation chooses; None where arms keep their own values.
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
       keep_places: how many first places its records keep, and neither training curves
-        nor what describes the lists: 20 for trials that only choose among settings, 100
-        for data sets of so many users that whole records are large; 0 for all.
+        nor what describes the lists: 100 for data sets of so many users that whole
+        records are large; 0 for all.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions from its long table to a Drawing, or OfContrasts, by the end of
         their files' names; {} for none. They are ``deferred``, as tables are, so that
@@ -221,7 +211,7 @@ def check_grid(grid: Grid) -> None:
     choose(grid.topic, TOPICS, f"topic of {grid.name}")
     check_distinct(grid.arms, f"arms of grid {grid.name}")
     own = [sweep for sweeps in grid.arm_sweeps.values() for sweep in sweeps]
-    for sweep in (grid.swept, *grid.elsewhere.swept.values(), *own):
+    for sweep in (grid.swept, *own):
         for name, values in sweep.items():
             check_distinct(values, f"{name} of grid {grid.name}")
     among = dict.fromkeys(grid.arms)

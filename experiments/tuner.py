@@ -8,15 +8,16 @@ decides. A baseline has as many trials over its own options. With a single trial
 keeps its values, and validation chooses length and prior alone.
 
 What was tried and chosen lies in ``choices/DATASET/GRID.csv`` of the output folder, one
-row per trial and seed.
+row per trial and seed. Committed choices are in results/choices; of older ones, made by
+grids of trials, the values alone are left, and how many trials there were.
 """
 
 import csv
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from experiments.output.seals import read_metrics
 from experiments.resolve import Cell, Key, key_of
 from research.baselines import BASELINES
 from research.config import Config
+from research.contrast import cell_name
 from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json, write_csv
@@ -36,6 +38,9 @@ from research.notices import say
 from research.prepare import is_towers
 from research.splits import VALIDATION
 from research.types import InputError
+
+if TYPE_CHECKING:
+    from research.report.records import RunResult
 
 PATIENCE = 4  # looks without a better one after which a trial ends
 LEADERS, MORE_SEEDS = 3, (1, 2)  # trials that are run again, and with which seeds
@@ -209,7 +214,8 @@ def _trials(
     config = _on_validation(cell.config, data_dir)
     ranges = _ranges(config, cell.swept)
     if is_towers(config):
-        own_prior = grid.tuning is not None and cell.arm in grid.tuning.as_trained
+        as_trained = grid.tuning.as_trained if grid.tuning else ()
+        own_prior = cell.arm in as_trained or "prior" in cell.swept
         config = dataclasses.replace(
             config,
             prior=0.0,
@@ -350,6 +356,44 @@ def notes(choices: Mapping[Key, Choice], cells: Sequence[Cell]) -> list[str]:
     return lines
 
 
+def how_chosen(ran: Sequence["RunResult"], choices: Iterable[Choice]) -> str:
+    """What the page of a grid says of its choices, and of values no column shows."""
+    made = [choice for choice in choices if choice.changes]
+    fields = [f for f in (*TOWERS, *BY_LOOKS) if any(f in one.changes for one in made)]
+    words = [field.replace("_", " ") for field in fields]
+    what = [f"the {_listed(words)} of each trained arm"] if fields else []
+    if any("baseline" in choice.changes for choice in made):
+        what.append("the options of baselines")
+    if not what:
+        return ""
+    text = f"Validation chose {_listed(what)}, in NDCG@{CUTOFF}"
+    trials = sorted({choice.trials for choice in made})
+    if trials[-1] > 1:
+        fewest = f"{trials[0]} to " if trials[1:] else ""
+        text += f", among {fewest}{trials[-1]} trials"
+    shown = {"temperature": "Temperatures", "learning_rate": "Learning rates",
+             "epochs": "Epochs", "prior": "Priors"}  # fmt: skip
+    lists = [_by_value(ran, field, shown[field]) for field in fields if field in shown]
+    return " ".join([f"{text}.", *filter(None, lists)])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _by_value(ran: Sequence["RunResult"], field: str, word: str) -> str:
+    """Which runs have which value of a field; "" where all have one."""
+    names: dict[float, dict[str, None]] = {}
+    for run in ran:
+        if run.settings:
+            name = f"`{cell_name(run.arm, run.swept)}`"
+            names.setdefault(run.settings[field], {})[name] = None
+    if len(names) < 2:
+        return ""
+    lists = (f"{value:g} ({', '.join(of)})" for value, of in sorted(names.items()))
+    return f"{word}: {', '.join(lists)}."
+
+
 def _write(
     path: Path,
     tried: Tried,
@@ -373,6 +417,7 @@ def _write(
             row |= {"chosen": int(chosen)}
             row |= {name: changes.get(name, "") for name in BY_LOOKS}
             row["mean"] = f"{choices[key].ndcg:.6f}" if chosen else ""
+            row["trials"] = choices[key].trials if chosen else ""
             rows.append(row)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(path, rows)
@@ -396,14 +441,12 @@ def _read(chosen: Sequence[Mapping[str, str]], rows: Sequence[Any]) -> Choice:
         changes["epochs"] = int(row["epochs"])
     if row["baseline"]:
         changes["baseline"] = tuple(row["baseline"].split())
-    numbers = {one["trial"] for one in rows}
-    seconds = float(np.mean([float(one["seconds"]) for one in rows]))
     return Choice(
         changes,
-        float(row["mean"]),
+        float(row["mean"] or "nan"),
         int(row["trial"]),
-        len(numbers),
+        int(row["trials"]),
         len(chosen),
-        seconds,
-        int(row["most"]),
+        float(np.mean([float(one["seconds"] or "nan") for one in rows])),
+        int(row["most"] or 0),
     )

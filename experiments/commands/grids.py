@@ -36,15 +36,7 @@ from experiments.output.folders import (
     writable,
 )
 from experiments.output.locks import alone
-from experiments.resolve import (
-    Cell,
-    Key,
-    changes_on,
-    has_choices,
-    key_of,
-    nothing_tuned,
-    resolve,
-)
+from experiments.resolve import Cell, Key, changes_on, key_of, resolve
 from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.compiler import compute_where_called
 from research.config import Config
@@ -192,28 +184,23 @@ class Run:
         columns = data_values(self.data)["columns"]
         split = own.get("split", self.split)
         if split == AUTO and is_own(self.dataset):
-            # Refused before any data is read; choices are those of the split, which
-            # the data decides.
-            self._cells(grid.but(tuning=None), Config(dataset=self.dataset))
+            # Refused before any data is read.
+            self._cells(grid, Config(dataset=self.dataset))
         split = chosen_split(split, self.dataset, self.data_dir, columns)
         base = Config(dataset=self.dataset, split=split, **data_values(self.data))
         cells = self._cells(grid, base)
         if grid.reference not in (usual, self.reference):
             print(f"without {usual}, differences are from {grid.reference}")
-        by_validation = grid.tuning is not None and grid.tuning.by_validation
-        if grid.tuning and not (by_validation or has_choices(grid, base, self.arms)):
-            say(f"{grid.name}: {nothing_tuned(grid, base, self.arms)}")
+        choices: dict[Key, Choice] = {}
+        if grid.tuning and not (self.quick or self.fixed_epochs):
+            choices = self._choices(grid, cells, out)
+            chosen = {key: choice.changes for key, choice in choices.items()}
+            cells = resolve(grid, base, self.seeds, self.arms, False, chosen)
         if self.show:
             from experiments.commands.show import show
 
             return show(cells, grid.name, out, self.data_dir)
         from experiments.finish import finish_grid
-
-        choices: dict[Key, Choice] = {}
-        if (by_validation or self.tune) and not (self.quick or self.fixed_epochs):
-            choices = self._choices(grid, cells, out)
-            chosen = {key: choice.changes for key, choice in choices.items()}
-            cells = resolve(grid, base, self.seeds, self.arms, False, chosen)
 
         name = f"{file_name(grid.name, cells[0].config.split)}.csv"
         committed: Path | None = RESULTS / "tables" / name_of(self.dataset) / name
@@ -246,8 +233,7 @@ class Run:
                 raise InputError(f"tune is {self.tune}: it must be at least 1")
             if self.quick or self.fixed_epochs:
                 raise InputError("--tune chooses epochs: not with a fixed number")
-            as_trained = grid.tuning.as_trained if grid.tuning else ()
-            grid = grid.but(tuning=Tuning(by_validation=True, as_trained=as_trained))
+            grid = grid.but(tuning=grid.tuning or Tuning())
         reference = self.reference or grid.reference
         choose(reference, dict.fromkeys(grid.arms), f"arm of grid {grid.name}")
         if self.arms and reference not in self.arms and self.reference:
@@ -257,7 +243,10 @@ class Run:
         return grid.but(changes={**grid.changes, **changes}, reference=reference)
 
     def _choices(self, grid: Grid, cells: list[Cell], out: Path) -> "dict[Key, Choice]":
-        """What validation chose for each arm: found in a file, or by trials now."""
+        """What validation chose for each arm: found in a file, or by trials now.
+
+        To show runs there are no trials.
+        """
         from experiments.finish import do_runs
         from experiments.tuner import TOWERS, choose, known, notes
 
@@ -272,7 +261,7 @@ class Run:
         if self.tune is None:
             choices = known(grid, cells, out, self.data_dir)
         left = [cell for cell in cells if key_of(cell) not in choices]
-        if left:
+        if left and not self.show:
             if self.tune is None:
                 say(
                     f"{grid.name}: not tuned on {name_of(self.dataset)}: validation "

@@ -92,7 +92,7 @@ def _print_grids() -> int:
 
 
 def _arms(grid: Grid) -> Table:
-    """The arms of a grid, with the temperatures and what else is swept or tuned."""
+    """The arms of a grid, with the temperatures and what else is swept."""
     cells = expand(grid, Config(), seeds=1)
     changes = Column("what it changes", overflow="fold")
     table = Table("arm", changes, "in this grid", title=grid.question)

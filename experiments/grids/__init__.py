@@ -26,7 +26,6 @@ from experiments.grids.sample_size import SAMPLE_SIZE
 from experiments.grids.search import SEARCH
 from experiments.grids.ssb import SSB, SSB_FIRST
 from experiments.grids.temperature import TEMPERATURE
-from experiments.grids.tuning import TUNING, TUNING_PRIOR, TUNING_VARIANTS
 from research.registry import Registry
 
 GRIDS: Registry[Grid] = Registry(
@@ -43,7 +42,6 @@ GRIDS: Registry[Grid] = Registry(
             POSITIVES,
             *(OTHER_DATA, BASELINE_GRID),
             *(RECIPE, CHOOSE),
-            *(TUNING, TUNING_VARIANTS, TUNING_PRIOR),
         )
     },
     cached=False,

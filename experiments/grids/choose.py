@@ -26,5 +26,5 @@ CHOOSE = Grid(
     seeds=3,
     minutes="20",
     changes=SECOND,
-    tuning=Tuning(by_validation=True, as_trained=("in-batch",)),
+    tuning=Tuning(as_trained=("in-batch",)),
 )

@@ -82,7 +82,7 @@ CORRECTION = Grid(
     reference="in-batch",
     seeds=8,
     minutes="28",
-    tuning=Tuning(by=("batch", "correct_positive", "periodic.window"), optional=True),
+    tuning=Tuning(as_trained=("in-batch",)),
     figures={
         "arms": OfContrasts(functools.partial(CONTRASTS_FOREST, without=("in-batch",)))
     },

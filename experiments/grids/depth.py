@@ -30,7 +30,7 @@ DEPTH = Grid(
     arms=(*_OTHERS[:4], "in-batch+logq", *_OTHERS[4:]),
     reference="in-batch+logq",
     minutes="12",
-    tuning=Tuning(optional=True),
+    tuning=Tuning(),
     contrasts=tuple(
         Contrast(name, "in-batch+logq", expected=_EXPECTED.get(name, NOT_DIFFERENT))
         for name in _OTHERS
@@ -42,5 +42,5 @@ DEPTH = Grid(
         "different.",
         on=("ml-100k",),
     ),
-    changes=AT_BEST,  # where nothing was tuned
+    changes=AT_BEST,
 )

@@ -44,7 +44,7 @@ FEATURES = Grid(
     arms=("in-batch+logq", *_OTHERS),
     reference="in-batch+logq",
     minutes="15",
-    tuning=Tuning(optional=True),
+    tuning=Tuning(),
     contrasts=(
         *(
             Contrast(name, "in-batch+logq", expected=_EXPECTED.get(name, NOT_DIFFERENT))
@@ -61,5 +61,5 @@ FEATURES = Grid(
         "from the order alone.",
         on=("ml-100k",),
     ),
-    changes=AT_BEST,  # where nothing was tuned
+    changes=AT_BEST,
 )

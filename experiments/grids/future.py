@@ -40,6 +40,10 @@ from research.contrast import (
 _CHANGES = {"split": "time"}
 # With the penalty that validation chose on the split in time of MovieLens 1M.
 _EASE = "ease-l2-32000"
+_TRAINED = (
+    *("in-batch", "in-batch+logq", "in-batch+logq-streaming", "mixed+logq"),
+    *("full-softmax", "full-softmax+mask"),
+)
 _PREDICTED = 0.5  # the prior that the prediction speaks of
 _PRIORS = (_PREDICTED, 1.0, 2.0)
 _SERVED: tuple[Sweep, ...] = ({}, {"prior": _PRIORS})
@@ -100,14 +104,10 @@ FUTURE_TUNED = Grid(
     name="future-tuned",
     question="Does tuning on a split in time close the gap to EASE?",
     topic="corrections",
-    arms=(
-        *("random", "popularity", "ease", _EASE, "in-batch", "in-batch+logq"),
-        *("in-batch+logq-streaming", "mixed+logq"),
-        *("full-softmax", "full-softmax+mask"),
-    ),
+    arms=("random", "popularity", "ease", _EASE, *_TRAINED),
     reference="full-softmax",
     minutes="5",
-    tuning=Tuning(),
+    tuning=Tuning(as_trained=_TRAINED),
     figures=CONTRASTS_FIGURE,
     changes=_CHANGES,
     elsewhere=Elsewhere(changes=SHORTER),

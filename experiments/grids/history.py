@@ -48,7 +48,7 @@ HISTORY = Grid(
     ),
     reference="in-batch+logq",
     minutes="40",
-    tuning=Tuning(as_arm={"encoder-self-attention": "encoder-learned"}, optional=True),
+    tuning=Tuning(),
     contrasts=(
         Contrast("encoder-none", "in-batch+logq", expected=WORSE),
         *(

@@ -3,7 +3,7 @@
 Listwise losses weigh a negative by how hard it is, pairwise ones compare it with the
 positive, pointwise ones judge it alone. All have the same towers, batches and number of
 steps, and each the temperature and learning rate that validation chose among 14 trials
-(the grid ``tuning``). For hinge and cosine-contrastive a temperature acts as a margin,
+(results/choices). For hinge and cosine-contrastive a temperature acts as a margin,
 so theirs are tried up to 2.
 
     python -m experiments run losses               about 15 minutes on 2 cores, 5 seeds
@@ -32,8 +32,7 @@ LOSSES = Grid(
     arms=("in-batch+logq", *_AS_GOOD, *_ALSO_ELSEWHERE, *_OTHERS),
     reference="full-softmax",
     minutes="15",
-    tuning=Tuning(as_arm={"align-uniform": "in-batch+logq"}, optional=True),
-    # it has no temperature
+    tuning=Tuning(),
     contrasts=(
         *(
             Contrast("in-batch+logq", loss, metric, k, expected=expected)
@@ -68,6 +67,6 @@ LOSSES = Grid(
     ),
     note="align-uniform has no temperature: it has the learning rate of in-batch+logq, "
     "and its weight of uniformity was not tuned.",
-    changes=AT_BEST,  # where nothing was tuned
+    changes=AT_BEST,
     figures=CONTRASTS_FIGURE,
 )

@@ -44,7 +44,7 @@ NEGATIVES = Grid(
     reference="in-batch+logq",
     seeds=8,
     minutes="16",
-    tuning=Tuning(by=("batch", "draws", "extra.mix"), optional=True),
+    tuning=Tuning(),
     contrasts=(
         *(
             Contrast(

@@ -2,9 +2,8 @@
 
 The arms behind the main answers of ``fair``, ``cache-tuned`` and ``budget``, on Amazon
 Electronics: each at the temperature and the number of epochs with the highest NDCG@20
-on validation among 25 trials (the grid ``tuning``). With --dataset DIR/electronic
-it takes about 40 minutes of one core, after an hour of trials; DIR is as in
-docs/outside.md. On a data set without choices each arm has the values of its config.
+on validation among 25 trials (results/choices), without a prior. With --dataset
+DIR/electronic it takes about 40 minutes of one core; DIR is as in docs/outside.md.
 
     python -m experiments run other-data           about 15 minutes on MovieLens 100K
     python -m experiments run other-data --quick   about 1 minute
@@ -24,6 +23,11 @@ from experiments.grid import (
 )
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast, Expected
 
+_TRAINED = (
+    *("in-batch", "in-batch+logq", "mixed+logq", "uniform-softmax"),
+    *("full-softmax", "full-softmax+mask", "pointwise-sigmoid", "bpr"),
+    *("fifo-cache+logq", "fifo-cache+logq+push"),
+)
 _CORRECT = ("in-batch+logq", "mixed+logq", "uniform-softmax")
 # Served with more popularity too: added after the first runs, in which the estimators
 # were not equivalent, since the best total on Electronics is above 1.
@@ -34,18 +38,13 @@ OTHER_DATA = Grid(
     name="other-data",
     question="Do the answers from MovieLens hold on other data?",
     topic="data",
-    arms=(
-        *("popularity", "ease", "ials"),
-        *("in-batch", "in-batch+logq", "mixed+logq", "uniform-softmax"),
-        *("full-softmax", "full-softmax+mask", "pointwise-sigmoid", "bpr"),
-        *("fifo-cache+logq", "fifo-cache+logq+push", "in-batch+prior"),
-    ),
+    arms=("popularity", "ease", "ials", *_TRAINED, "in-batch+prior"),
     reference="full-softmax",
     seeds=12,
     minutes="15",
     elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "40"}),
     keep_places=100,
-    tuning=Tuning(as_arm={"in-batch+prior": "in-batch"}, optional=True),
+    tuning=Tuning(as_trained=_TRAINED),
     arm_sweeps=dict.fromkeys((*_CORRECT, "full-softmax"), _PRIORS),
     figures=CONTRASTS_FIGURE,
     contrasts=(

@@ -24,13 +24,12 @@ columns; on MovieLens 100K less in proportion.
 import functools
 
 from experiments.grid import (
+    AS_FULL,
     CONTRASTS_FOREST,
-    SHORTER,
     Elsewhere,
     Grid,
     OfContrasts,
     Prediction,
-    Tuning,
 )
 from research.contrast import BETTER, HIGHER, Contrast
 
@@ -51,11 +50,10 @@ PUSH = Grid(
     seeds=6,
     minutes="10",
     elsewhere=Elsewhere(
-        changes=SHORTER | {"movie": {"epochs": 3}, "gowalla": {"epochs": 3}},
+        changes=AS_FULL | dict.fromkeys(("movie", "gowalla"), AS_FULL["electronic"]),
         minutes={"electronic": "20", "movie": "60", "gowalla": "60"},
     ),
     keep_places=100,
-    tuning=Tuning(as_arm=dict.fromkeys(_SAMPLED, _FULL), optional=True),
     arm_sweeps={
         _FRESH: ({"draws": (511,)},),
         _MIXED: ({"draws": _DRAWS},),

@@ -23,14 +23,13 @@ import functools
 from typing import Any
 
 from experiments.grid import (
+    AS_FULL,
     CONTRASTS_FOREST,
-    SHORTER,
     Elsewhere,
     Grid,
     OfContrasts,
     Prediction,
     Sweep,
-    Tuning,
 )
 from research.contrast import (
     BETTER,
@@ -76,12 +75,8 @@ SAMPLE_SIZE = Grid(
     reference=_FULL,
     seeds=6,
     minutes="25",
-    elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "120"}),
+    elsewhere=Elsewhere(changes=AS_FULL, minutes={"electronic": "120"}),
     keep_places=100,
-    tuning=Tuning(
-        as_arm=dict.fromkeys(("in-batch+logq", *_WEIGHTED, *_ARMS), _FULL),
-        optional=True,
-    ),
     arm_sweeps={arm: _PER_ROW if arm.endswith("-rows") else _SHARED for arm in _ARMS},
     contrasts=(
         _against_full(_CLICKS, _FEW, expected=BETTER),

@@ -77,9 +77,7 @@ SSB = Grid(
     seeds=3,
     minutes="7",
     changes=SECOND,
-    tuning=Tuning(
-        by_validation=True, as_trained=("in-batch", "in-batch-sigmoid", "mixed")
-    ),
+    tuning=Tuning(as_trained=("in-batch", "in-batch-sigmoid", "mixed")),
     contrasts=(
         *_CONTRASTS,
         Contrast("full-softmax", "ease", "ndcg", expected=BETTER),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from experiments.arms import ARMS
 from experiments.grid import Grid
-from experiments.resolve import Cell, Chosen, Key, as_chosen, expand, key_of
+from experiments.resolve import Cell, Chosen, Key, expand, key_of
 from research.baselines import BASELINES
 from research.config import Config
 from research.notices import say
@@ -33,12 +33,16 @@ def whole_cells(
     Seeds are looked for up to the grid's own number, and beyond it as long as some arm
     has one more. A run without random draws stands for each of them. An arm that wasn't
     asked for and has the same runs as another one, such as an id-only arm on data
-    without features, is left out. So are runs at the grid's own values where the chosen
-    arms have tuned ones, and the other way round: a table doesn't compare the two. An
-    arm that is invalid on these data, and not chosen, is passed over.
+    without features, is left out. So are runs at the grid's own values where validation
+    chose those of the others (``values``), and the other way round: a table doesn't
+    compare the two. An arm that is invalid on these data, and not chosen, is passed
+    over.
     """
-    grid = as_chosen(grid, base, {c.arm for c in chosen})
-    first = _first_seeds(grid, base, quick, values)
+    first = [
+        cell
+        for cell in expand(grid, base, 1, (), quick, values)
+        if not values or key_of(cell) in values
+    ]
     cells = {(key_of(cell), cell.seed): cell for cell in chosen}
     known = {(cell.config, cell.seed) for cell in chosen}
     seeds, invalid = max(cell.seed for cell in chosen) + 1, set[str]()
@@ -64,17 +68,6 @@ def whole_cells(
     order = {key_of(cell): place for place, cell in enumerate(first)}
     kept = [cell for cell in cells.values() if cell.seed < seeds]
     return sorted(kept, key=lambda cell: (order[key_of(cell)], cell.seed))
-
-
-def _first_seeds(grid: Grid, base: Config, quick: bool, values: Chosen) -> list[Cell]:
-    """Every cell of the grid with its first seed, but of arms without a choice."""
-    cells: list[Cell] = []
-    for arm in grid.arms:
-        try:
-            cells += expand(grid, base, 1, (arm,), quick, values)
-        except InputError:  # it has no tuned values on these data
-            continue
-    return [cell for cell in cells if not values or key_of(cell) in values]
 
 
 def _seeded(cell: Cell) -> bool:

@@ -5,7 +5,6 @@ import shlex
 import jax
 import pytest
 
-from experiments.grid import Elsewhere
 from experiments.grids import GRIDS
 from experiments.output.folders import RECORDS_VERSION
 from research.files import read_json, write_json
@@ -217,7 +216,6 @@ def test_nothing_to_report_or_to_check(call, tmp_path):
     [
         {"arms": ("tiny", "tiny+logq", "tiny")},
         {"swept": {"temperature": (0.1, 0.2, 0.1)}},
-        {"elsewhere": Elsewhere(swept={"ml-1m": {"temperature": (0.1, 0.1)}})},
         {"arm_sweeps": {"tiny": ({"temperature": (0.1, 0.1)},)}},
     ],
     ids=lambda changes: next(iter(changes)),

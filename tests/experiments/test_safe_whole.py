@@ -6,7 +6,6 @@ from experiments.arms import ARMS
 from experiments.grids import GRIDS
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.resolve import expand
-from experiments.tuned import tuned
 from research.config import Config
 from research.report.pages import read_table
 from research.report.records import RunResult, load_records
@@ -76,23 +75,21 @@ def test_an_arm_of_another_ones_runs_is_there_only_where_it_was_asked_for():
     assert found("tiny", "tiny+prior") == ["popularity", "tiny", "tiny+prior"]
 
 
-def test_a_table_has_tuned_arms_alone_or_arms_at_the_grids_own_values():
-    """On MovieLens 1M two arms of the grid are tuned, and hinge is not."""
-    grid, base = GRIDS["losses"], Config(dataset="ml-1m")
+def test_a_table_has_arms_of_chosen_values_alone_or_arms_at_the_grids_own():
+    grid, base = GRIDS["few"], Config()
+    chosen = {(arm, "{}"): {"epochs": 7} for arm in ("tiny", "tiny+logq")}
 
-    def found(*arms):
-        asked = expand(grid, base, 1, arms)
-        cells = whole_cells(grid, base, asked, lambda c: c, lambda c: c.seed == 0)
-        return {cell.arm: cell.config.temperature for cell in cells}
+    def found(values):
+        asked = expand(grid, base, 1, ("tiny",), False, values)
+        cells = whole_cells(
+            grid, base, asked, lambda c: c, lambda c: c.seed == 0, False, values
+        )
+        return {cell.arm: cell.config.epochs for cell in cells}
 
-    own = grid.changes["temperature"]
-    assert found("hinge") == dict.fromkeys(grid.arms, own)
-    alone = found("full-softmax")
-    assert {"full-softmax", "in-batch+logq"} <= set(alone)
-    assert "hinge" not in alone
-    for arm, temperature in alone.items():
-        chosen = tuned("ml-1m", grid.tuning.as_arm.get(arm, arm))
-        assert temperature == chosen["temperature"] != own
+    assert found(chosen) == {"tiny": 7, "tiny+logq": 7}
+    own = found({})
+    assert set(own) == set(grid.arms)
+    assert 7 not in own.values()
 
 
 def test_tables_are_over_the_seeds_that_most_rows_have(capsys):

@@ -379,9 +379,3 @@ def test_a_brief_record_keeps_the_metrics_that_choose(places, tmp_path):
 def test_a_failed_run_stays_as_it_is():
     failed = RunResult("in-batch", {}, 0, reason="loss not finite at step 4")
     assert brief(failed, 20) == failed
-
-
-def test_only_grids_that_choose_keep_no_more_than_a_list_of_20():
-    assert {name for name, grid in GRIDS.items() if 0 < grid.keep_places <= 20} == {
-        *("tuning", "tuning-variants", "tuning-prior"),
-    }

@@ -2,25 +2,45 @@
 
 import csv
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import tuner
+from experiments.collect import report
+from experiments.compare import load_run
+from experiments.grids import GRIDS
 from experiments.looks import PRIORS
-from experiments.resolve import Cell
+from experiments.resolve import Cell, expand, key_of
 from experiments.tuner import (
     OPTIONS,
     TOWERS,
+    Choice,
     Trial,
     Values,
     _best,
     _choice,
     _points,
+    _trials,
+    how_chosen,
+    known,
 )
 from research.config import Config
 from research.files import read_json
 from research.marks import check_marks
+from research.report.records import (
+    RunResult,
+    load_records,
+    read_header,
+    save_records,
+)
 from tests.experiments.made import runs_of
+from tests.report.made import made_record
+
+RESULTS = Path(__file__).parents[2] / "results"
+COMMITTED = sorted((RESULTS / "choices").glob("*/*.csv"))
 
 
 def rows(out, grid="few"):
@@ -92,7 +112,7 @@ def test_an_arm_as_trained_has_no_prior_chosen():
     assert found.changes == {"temperature": 0.1, "epochs": 2}
 
 
-def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, tmp_path):
+def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, data, tmp_path):
     words = ("run", "few", "--tune", 2, "--seeds", 1)
     called = call(*words, "--out", tmp_path)
     assert called.status == 0, called
@@ -106,6 +126,8 @@ def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, tmp_path):
             if folder.name.startswith(f"{row['arm']}-seed"):
                 assert config["epochs"] == int(row["epochs"]) <= 2
                 assert config["fit_on"] == "train+validation"
+    loaded = load_run(tmp_path, "few", "tiny", data_dir=str(data))
+    assert loaded.served.run.config.epochs == int(chosen["tiny"]["epochs"])
     trials = [read_json(f / "config.json") for f in runs_of(tmp_path, "few-trials")]
     assert {config["fit_on"] for config in trials} == {"train"}
     before = (tmp_path / "choices" / "ml-100k" / "few.csv").read_bytes()
@@ -122,3 +144,87 @@ def test_choices_of_another_config_are_not_used(call, tmp_path):
     assert call(*base, "--tune", 1, "--set", "table_rate=2").status == 0
     (second,) = rows(tmp_path)
     assert first["config"] != second["config"]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_committed_records_are_of_the_committed_choices(path, monkeypatch):
+    """So that a run on these data repeats them."""
+    records = RESULTS / "records" / path.parent.name / f"{path.stem}.npz"
+    header, ran = read_header(records), load_records(records)
+    monkeypatch.setattr(tuner, "digest_of", lambda *about: header["data_digest"])
+    monkeypatch.chdir(RESULTS.parent)
+    grid = GRIDS[header["grid"]]
+    base = Config(dataset=header["dataset"], split=header["split"])
+    choices = known(grid, expand(grid, base, 1), Path("nowhere"), None)
+    assert {key_of(run) for run in ran} <= set(choices)
+    chosen = {key: choice.changes for key, choice in choices.items()}
+    cells = expand(grid, base, 1, (), False, chosen)
+    configs = {key_of(cell): cell.config for cell in cells}
+    for run in ran:
+        for name, value in (run.settings or {}).items():
+            assert getattr(configs[key_of(run)], name) == value, run.arm
+    other = expand(grid.but(changes={**grid.changes, "dim": 7}), base, 1)
+    found = known(grid, other, Path("nowhere"), None)
+    assert not {arm for arm, _ in found} & {run.arm for run in ran if run.settings}
+
+
+def test_the_page_names_the_grids_whose_arms_are_tuned():
+    page = (RESULTS.parent / "docs" / "how-to-choose.md").read_text()
+    names = r"In the grids ((?:`[a-z-]+`[,\s]+|and\s+)+)each arm is tuned on validation"
+    (named,) = re.findall(names, page)
+    first_recipe = {p.stem for p in COMMITTED if p.parent.name == "ml-100k"} - {"ssb"}
+    on_ratio = first_recipe - {"future-tuned-time"}
+    assert set(re.findall("`([a-z-]+)`", named)) == on_ratio
+
+
+def test_no_prior_is_chosen_for_a_row_that_sweeps_it_or_an_arm_as_trained():
+    grid = GRIDS["fair-prior"]
+    cells = {key_of(cell): cell for cell in expand(grid, Config(), 1, ("in-batch",))}
+    judged = {
+        swept: next(_trials(grid, cell, 1, None)).cell.config.evaluate_prior
+        for (_, swept), cell in cells.items()
+    }
+    assert judged == {"{}": "best", "{'prior': 0.0}": "none"}
+    (cell,) = expand(GRIDS["ssb"], Config(), 1, ("in-batch",))
+    assert next(_trials(GRIDS["ssb"], cell, 1, None)).cell.config.evaluate_prior == (
+        "none"
+    )
+
+
+def choice(trials, **changes):
+    return Choice(changes, 0.1, 0, trials, 1, 1.0, 20)
+
+
+def test_a_page_tells_what_was_chosen_and_of_how_many_trials():
+    settings = {"temperature": 0.1, "epochs": 3}
+    ran = [
+        RunResult("a", {}, 0, settings={**settings, "prior": 0.5}),
+        RunResult("a", {"prior": 0.0}, 0, settings={**settings, "prior": 0.0}),
+        RunResult("ease", {}, 0, settings={}),
+    ]
+    made = [choice(8, temperature=0.1, prior=0.5), choice(4, temperature=0.1)]
+    assert how_chosen(ran, [*made, choice(0)]) == (
+        "Validation chose the temperature and prior of each trained arm, in NDCG@20, "
+        "among 4 to 8 trials. Priors: 0 (`a prior 0`), 0.5 (`a`)."
+    )
+    options = choice(8, baseline=("l2=3",))
+    assert "of each trained arm and the options of baselines" in how_chosen(
+        ran, [*made, options]
+    )
+    assert how_chosen(ran, [options]) == (
+        "Validation chose the options of baselines, in NDCG@20, among 8 trials."
+    )
+    assert how_chosen(ran, [choice(1, epochs=3)]) == (
+        "Validation chose the epochs of each trained arm, in NDCG@20."
+    )
+    assert how_chosen(ran, [choice(1)]) == how_chosen(ran, []) == ""
+
+
+def test_a_page_says_what_its_records_say_of_choices(tmp_path):
+    header = {"dataset": "ml-100k", "split": "ratio", "quick": True, "data_digest": ""}
+    run = RunResult("full-softmax", {}, 0, made_record(seed=0))
+    records = tmp_path / "records" / "ml-100k" / "fair.npz"
+    save_records(records, [run], {**header, "choices": "Chosen by nobody."})
+    report(GRIDS["fair"], records, tmp_path)
+    page = (tmp_path / "tables" / "ml-100k" / "fair.md").read_text()
+    assert "Chosen by nobody." in page

@@ -9,18 +9,9 @@ from experiments import inputs
 from experiments.studies import STUDIES, probe
 from experiments.study import StudyOptions, save_measured
 from research.report.records import read_header
-from research.types import InputError
 from tests.data.own import csv_text, write
 
-# What these look for before they read the data; the data has none of it.
-LOOKED_FOR = {
-    "pace": "on shop, split given: .* python -m experiments.tuned OUT shop given",
-}
-SPLIT = [
-    name
-    for name, study in STUDIES.items()
-    if study.place is None and name not in LOOKED_FOR
-]
+SPLIT = [name for name, study in STUDIES.items() if study.place is None]
 
 
 @pytest.fixture
@@ -65,12 +56,6 @@ def test_the_probe_names_it_too(options, monkeypatch):
     monkeypatch.setattr(probe, "save_study", stopped)
     with pytest.raises(Seen, match="given"):
         probe.run_probe(options)
-
-
-@pytest.mark.parametrize("name", LOOKED_FOR)
-def test_what_is_there_already_is_looked_for_by_the_name(name, options):
-    with pytest.raises(InputError, match=LOOKED_FOR[name]):
-        STUDIES[name].run(options)
 
 
 def test_the_line_names_no_flag_that_studies_refuse(options, capsys):
