@@ -196,7 +196,7 @@ def _result(
 ) -> RunResult:
     config = cell.config
     folder = locate(cell, grid, out, digest)[1]
-    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
+    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=settings_of(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
         reason = why.get(id_of(folder), "")
@@ -209,7 +209,7 @@ def _result(
     return ran._replace(record=record, history=history_of(folder))
 
 
-def _settings(config: Config) -> dict[str, float]:
+def settings_of(config: Config) -> dict[str, float]:
     """The fields of a run's config that its record keeps; none for a baseline."""
     names = FIELDS if is_towers(config) else ()
     return {name: float(getattr(config, name)) for name in names}

@@ -17,7 +17,7 @@ from experiments.topics import TOPICS, by_topic
 from research.config import Config
 from research.files import replace
 from research.report.pages import EMPTY, markdown_page, markdown_table
-from research.report.predictions import statement_verdicts
+from research.report.predictions import statements
 from research.report.records import read_header
 
 HEADS = (
@@ -115,7 +115,7 @@ def _verdicts(contrasts: Path) -> str:
 
 def _predicted(page: Path) -> str:
     """How many statements of a prediction have which verdict."""
-    counts = Counter(statement_verdicts(page.read_text("utf-8")))
+    counts = Counter(row[-1] for row in statements(page.read_text("utf-8")))
     return ", ".join(f"{verdict} {n}" for verdict, n in sorted(counts.items())) or EMPTY
 
 
