@@ -255,10 +255,6 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
 
     Returns:
       its long table; the files.
-
-    Raises:
-      InputError: the file is missing, of another grid, or was written by another
-        RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
     grid = grid.but(reference=header.get("reference", grid.reference))

@@ -87,11 +87,7 @@ def compare(
 
 
 def _combinations(swept: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
-    """Each combination of the swept values.
-
-    Raises:
-      InputError: values that aren't several numbers.
-    """
+    """Each combination of the swept values."""
     for name, values in swept.items():
         several = not isinstance(values, str) and isinstance(values, Iterable)
         if not several or not all(isinstance(v, Real) for v in values):
@@ -172,11 +168,7 @@ def load_run(
 
 
 def _the_one(cells: Sequence[Cell], swept: Mapping[str, float]) -> Cell:
-    """The cell with these swept values, among those of an arm and a seed.
-
-    Raises:
-      InputError: none has them, or several have.
-    """
+    """The cell with these swept values, among those of an arm and a seed."""
     at = dict(swept)
     found = [cell for cell in cells if at.items() <= cell.swept.items()]
     if len(found) != 1:

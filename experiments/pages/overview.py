@@ -51,11 +51,7 @@ NOTES = (
 
 
 def write_overview(records: Path, out: Path) -> Path:
-    """Writes the list.
-
-    Raises:
-      InputError: a file of records can't be read, or is of no known grid or study.
-    """
+    """Writes the list."""
     files: dict[str, list[Path]] = {}
     for path in sorted(records.glob("*/*.npz")):
         files.setdefault(find_by_file(path).name, []).append(path)

@@ -24,11 +24,7 @@ from research.types import InputError, choose
 def draw_picture(
     out: Path, dataset: str, grids: Sequence[str], where: str, x: str, y: str
 ) -> list[Path]:
-    """Draws one metric against another at cut-off 20; returns the files.
-
-    Raises:
-      InputError: no table, an unknown metric or column, or no row is left.
-    """
+    """Draws one metric against another at cut-off 20; returns the files."""
     for name in (x, y):
         choose(name, METRICS, "metric")
     folder = out / "tables" / dataset
@@ -106,9 +102,6 @@ def parse_filter(text: str, columns: list[str]) -> Callable[[Mapping[Any, Any]],
     Only names of columns, numbers, texts and lists of them are read; nothing is
     evaluated as code. A row without a value in a compared column doesn't match.
 
-    Raises:
-      InputError: it can't be parsed, or names an unknown column.
-
     >>> keep = parse_filter('arm in ("a", "b") and not k < 20', ["arm", "k"])
     >>> keep({"arm": "a", "k": 20}), keep({"arm": "a", "k": 10})
     (True, False)
@@ -128,12 +121,7 @@ def parse_filter(text: str, columns: list[str]) -> Callable[[Mapping[Any, Any]],
 
 
 def _matches(node: ast.AST, row: Mapping[Any, Any]) -> bool | None:
-    """Whether a row matches; None where a value that it lacks decides.
-
-    Raises:
-      KeyError: an unknown column.
-      ValueError: the node isn't of comparisons.
-    """
+    """Whether a row matches; None where a value that it lacks decides."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         inner = _matches(node.operand, row)
         return None if inner is None else not inner

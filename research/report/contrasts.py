@@ -134,11 +134,7 @@ def of_one_run(runs: Sequence[RunResult]) -> bool:
 def _values_of(
     cells: Cells, contrast: Contrast, k: int
 ) -> tuple[ndarray, ndarray, int]:
-    """The values of both arms at a cut-off, and the number of evaluated users.
-
-    Raises:
-      InputError: there are no values, or they can't be paired; the message says why.
-    """
+    """The values of both arms at a cut-off, and the number of evaluated users."""
     arm, against, metric = contrast[:3]
     ours, others = _runs_of_both(cells, contrast)
     if [run.seed for run in ours] != [run.seed for run in others]:
@@ -228,9 +224,6 @@ def family(
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
     with a test. One without a test has the reason as its note; one without data has no
     numbers, either, and 0 seeds.
-
-    Raises:
-      ValueError: two contrasts have one id.
     """
     ids = [contrast.id for contrast in contrasts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):

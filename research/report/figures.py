@@ -303,11 +303,7 @@ def _tidy(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFr
 
 
 def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:
-    """The metrics by arm, in the table's order, then by rising swept value.
-
-    Raises:
-      ValueError: no such column, or several points of an arm at one of its values.
-    """
+    """The metrics by arm, in the table's order, then by rising swept value."""
     if swept not in frame.columns or frame[swept].isna().all():
         raise ValueError(f"the table does not sweep {swept}")
     points = without_levels(wide(frame, metrics, CUTOFF), swept)
@@ -375,9 +371,6 @@ def moves_figure(
 
     A pale point is the arm's cell at a swept value, a full one its cell with no such
     value, where it is the arm's own.
-
-    Raises:
-      InputError: the table has no such column.
     """
     choose(swept, dict.fromkeys(swept_columns(frame)), "swept field of the table")
     points = wide(frame, list(metrics), CUTOFF).dropna(subset=list(metrics))

@@ -238,9 +238,6 @@ def markdown(
     """A long table as Markdown, one row per (arm, swept value) at cut-off k.
 
     A cell of a failed run says so, the first of its row with the reason.
-
-    Raises:
-      InputError: the table has no such cut-off.
     """
     stated = stated_columns(frame)
     frame = frame.assign(mark="" if marked is None else marked)

@@ -438,11 +438,7 @@ def _rendered(figure: Figure) -> bytes:
 
 
 def words_in(path: Path) -> list[str]:
-    """The words of the figure that a PNG shows; none in one of other origin.
-
-    Raises:
-      InputError: the file isn't a picture.
-    """
+    """The words of the figure that a PNG shows; none in one of other origin."""
     try:
         with Image.open(path) as picture:
             return str(picture.info.get(DESCRIPTION, "")).splitlines()

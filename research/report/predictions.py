@@ -74,11 +74,7 @@ def covers_seeds(stated: Stated, records: Records) -> bool:
 
 
 def _cells(stated: Stated, records: Records) -> dict[Key, list[RunResult]]:
-    """The runs of each cell that a statement names.
-
-    Raises:
-      InputError: the records or a cell are absent.
-    """
+    """The runs of each cell that a statement names."""
     known = {name: by_cell(results) for name, results in records.items()}
     found = {}
     for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
@@ -115,11 +111,7 @@ def _key(term: Term) -> Key:
 def _check_alike(
     cells: Mapping[Key, list[RunResult]], values: Mapping[Key, ndarray]
 ) -> None:
-    """Refuses cells of the same records that can't be paired.
-
-    Raises:
-      InputError: their seeds, users or positives differ.
-    """
+    """Refuses cells of the same records that can't be paired."""
     first: dict[str, tuple[list[int], bytes]] = {}
     positives: dict[str, tuple[str, str]] = {}
     for key, runs in cells.items():
@@ -138,11 +130,7 @@ def _check_alike(
 def _weighed(
     part: Part, summed: Callable[[Sequence[Weight]], Estimate]
 ) -> tuple[float, list[Weight]]:
-    """A part's value, and the weight of each term in it, linearised at the means.
-
-    Raises:
-      InputError: the 95 % interval of its denominator contains 0.
-    """
+    """A part's value, and the weight of each term in it, linearised at the means."""
     above = summed([(term, term.factor) for term in part.terms]).mean
     if not part.over:
         return part.factor * above, [(t, part.factor * t.factor) for t in part.terms]

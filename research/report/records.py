@@ -187,9 +187,6 @@ def pack(record: Record) -> dict[str, ndarray]:
     Numbers become float16, or float32 where they overflow; ranks, bands, items and
     counts the smallest unsigned type that holds them. The record's columns stand beside
     its fields.
-
-    Raises:
-      ValueError: a negative count, or a number that float32 can't hold.
     """
     arrays = record._asdict()
     arrays |= arrays.pop("columns")
@@ -322,11 +319,7 @@ def load_records(path: Path | str) -> list[RunResult]:
 
 
 def _result(line: dict[str, Any], stacks: Mapping[str, ndarray]) -> RunResult:
-    """A run's result, whose arrays are at places of stacks.
-
-    Raises:
-      ValueError: the arrays of its record don't fit together.
-    """
+    """A run's result, whose arrays are at places of stacks."""
     parts, curves = line.pop("record"), line.pop("history")
     if parts:
         record = unpack({name: stacks[a][at] for name, (a, at) in parts.items()})

@@ -105,10 +105,6 @@ def measure(
     """A cell for each (arm, swept value), arms in order of first appearance.
 
     The cut-offs are those that all records have.
-
-    Raises:
-      ValueError: a run appears twice; arms have different seeds; records have no common
-        cut-off.
     """
     fields = swept_fields(results, swept)
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
@@ -175,9 +171,6 @@ def interval(cell: CellSummary, key: Key, other: CellSummary | None = None) -> I
 
     A difference of per-user metrics is paired by user and seed, one of whole-set
     metrics by seed.
-
-    Raises:
-      ValueError: the two are over different users, so nothing pairs up.
     """
     if other is not None and not cell.same_users(other, key):
         raise ValueError(

@@ -137,15 +137,6 @@ def test_a_label_without_room_is_named_in_a_legend():
     assert place_labels(axes, at, ["long " * 60], ["#000000"], at) == [0]
 
 
-def test_numbers_have_shades_and_rows_have_panels(frame):
-    plot = Plot("scatter", "value", "value", "t", facet="metric", row="arm")
-    figure, _ = draw(plot, frame)
-    assert len(figure.axes) == 6
-    assert figure.axes[0].get_title(loc="left") == "in-batch, a"
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["t 0.1", "t 0.2", "t 0.4"]
-
-
 @pytest.mark.parametrize("kind", ["forest", "lines", "scatter", "bars"])
 def test_saved_with_points_and_words_in_the_same_bytes(frame, tmp_path, kind):
     x, y = ("value", "name") if kind == "forest" else ("t", "value")
