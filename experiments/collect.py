@@ -188,7 +188,7 @@ def _result(
 ) -> RunResult:
     config = cell.config
     folder = locate(cell, grid, out, digest)[1]
-    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=_settings(config))
+    ran = RunResult(cell.arm, cell.swept, cell.seed, settings=settings_of(config))
     if not is_done(config, folder):
         failed = folder / "failed.json"
         reason = why.get(id_of(folder), "")
@@ -201,7 +201,7 @@ def _result(
     return ran._replace(record=record, history=history_of(folder))
 
 
-def _settings(config: Config) -> dict[str, float]:
+def settings_of(config: Config) -> dict[str, float]:
     """The fields of a run's config that its record keeps; none for a baseline."""
     names = SETTINGS if is_towers(config) else ()
     return {name: float(getattr(config, name)) for name in names}
@@ -223,10 +223,6 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
 
     Returns:
       its long table; the files.
-
-    Raises:
-      InputError: the file is missing, of another grid, or was written by another
-        RECORDS_VERSION.
     """
     header, results = read_header(records), load_records(records)
     grid = grid.but(reference=header.get("reference", grid.reference))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.collect import history_of
+from experiments.collect import history_of, settings_of
 from experiments.commands.flags import data_words, run_command
 from experiments.grids import GRIDS
 from experiments.inputs import digest_of, prepared_run
@@ -76,7 +76,11 @@ def compare(
         for seed in range(seeds):
             start = time.perf_counter()
             run = prepared_run(dataclasses.replace(config, seed=seed), data_dir)
-            results.append(_trained(RunResult(name, at, seed), run))
+            results.append(
+                _trained(
+                    RunResult(name, at, seed, settings=settings_of(run.config)), run
+                )
+            )
             words = [name, *(f"{n} {v:g}" for n, v in at.items()), f"seed {seed}"]
             seconds = time.perf_counter() - start
             print(f"{', '.join(words)}: {seconds:.1f} s", flush=True)
@@ -84,11 +88,7 @@ def compare(
 
 
 def _combinations(swept: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
-    """Each combination of the swept values.
-
-    Raises:
-      InputError: values that aren't several numbers.
-    """
+    """Each combination of the swept values."""
     for name, values in swept.items():
         several = not isinstance(values, str) and isinstance(values, Iterable)
         if not several or not all(isinstance(v, Real) for v in values):
@@ -98,6 +98,7 @@ def _combinations(swept: Mapping[str, Sequence[float]]) -> list[dict[str, float]
 
 
 def _trained(result: RunResult, run: Prepared) -> RunResult:
+    result = result._replace(settings=settings_of(run.config))
     if not is_towers(run.config):
         return _ranked(result, run, baseline(run))
     validate = validation(run) if run.config.evaluate_every else None
@@ -157,7 +158,11 @@ def load_run(
             f"no finished run of {arm}, seed {seed}, of grid {grid} in {out}: "
             f"{command} makes it"
         )
-    result = RunResult(arm, cell.swept, seed, history=history_of(folder))
+    result = RunResult(
+        *(arm, cell.swept, seed),
+        history=history_of(folder),
+        settings=settings_of(run.config),
+    )
     if not is_towers(run.config):
         return _ranked(result, run, baseline(run))
     arrays = read_arrays(folder / "vectors.npz")
@@ -166,11 +171,7 @@ def load_run(
 
 
 def _the_one(cells: Sequence[Cell], swept: Mapping[str, float]) -> Cell:
-    """The cell with these swept values, among those of an arm and a seed.
-
-    Raises:
-      InputError: none has them, or several have.
-    """
+    """The cell with these swept values, among those of an arm and a seed."""
     at = dict(swept)
     found = [cell for cell in cells if at.items() <= cell.swept.items()]
     if len(found) != 1:

@@ -35,11 +35,7 @@ LISTS = "lists.csv"
 
 
 def check_export(config: Config, folder: Path) -> None:
-    """Checks that a run of the config can be exported there; writes nothing.
-
-    Raises:
-      InputError: the model has no vectors, or the folder can't be made or written to.
-    """
+    """Checks that a run of the config can be exported there; writes nothing."""
     if not is_towers(config):
         raise InputError(f"model {config.model} has no vectors to export")
     if not POSITIVES.choose(config.positives).ranks_items:
@@ -108,11 +104,7 @@ def exported(
 def export(
     config: Config, fold: Fold, run: Path, digest: str, folder: Path
 ) -> list[Path]:
-    """Writes a finished run's vectors into a folder: all three files, or none.
-
-    Raises:
-      InputError: the run's vectors are gone, or the folder can't be written to.
-    """
+    """Writes a finished run's vectors into a folder: all three files, or none."""
     vectors = run / "vectors.npz"
     if not vectors.is_file():
         raise InputError(
@@ -163,9 +155,6 @@ def write_vectors(
     """Writes all files into a folder, or none; meta.json comes last.
 
     Files of an earlier call stay until all are written.
-
-    Raises:
-      InputError: the folder can't be written to.
     """
     names = (FILES[0], FILES[1], LISTS, FILES[2])
     try:

@@ -32,11 +32,7 @@ SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # environment variable: another interv
 
 
 def interval() -> float:
-    """Seconds of training between two checkpoints.
-
-    Raises:
-      InputError: the environment variable isn't a number of seconds.
-    """
+    """Seconds of training between two checkpoints."""
     text = os.environ.get(SECONDS, "")
     try:
         seconds = float(text or INTERVAL)

@@ -127,11 +127,7 @@ def records_near(missing: Path) -> str:
 
 
 def check_writable(folder: Path, what: str) -> None:
-    """Checks that the folder can be made and written to; makes nothing.
-
-    Raises:
-      InputError: it can't.
-    """
+    """Checks that the folder can be made and written to; makes nothing."""
     there = folder
     try:
         there = _nearest(folder)
@@ -162,11 +158,7 @@ def output(out: Path, quick: bool) -> Path:
 
 
 def checked(out: Path) -> Path:
-    """The output folder, if something could be written there; nothing is written yet.
-
-    Raises:
-      InputError: it is a file, a link to nothing, or can't be looked at.
-    """
+    """The output folder, if something could be written there; writes nothing."""
     try:
         nearest = _nearest(out)
         nearest.stat()
@@ -179,11 +171,7 @@ def checked(out: Path) -> Path:
 
 
 def writable(out: Path) -> Path:
-    """The output folder, made if need be.
-
-    Raises:
-      InputError: it can't be made or written to.
-    """
+    """The output folder, made if need be."""
     check_writable(out, "output")
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)

@@ -68,11 +68,7 @@ def is_done(config: Config, folder: Path) -> bool:
 
 
 def check_devices(config: Config, devices: int) -> None:
-    """Checks that so many devices can share the run's batches.
-
-    Raises:
-      InputError: the model is a baseline, without batches; and see placement_over.
-    """
+    """Checks that so many devices can share the run's batches."""
     from research.train.mesh import placement_over
 
     if devices != 1 and not is_towers(config):
@@ -83,11 +79,7 @@ def check_devices(config: Config, devices: int) -> None:
 def _prepared(
     cells: list[Cell], data_dir: str | None, start: Start | None
 ) -> list[Cell]:
-    """The cells with their runs' configs.
-
-    Raises:
-      InputError: the first reason, with the arms that it concerns unless it is all.
-    """
+    """The cells with their runs' configs."""
     prepared: list[Cell] = []
     refused: dict[str, InputError] = {}
     for cell in cells:

@@ -91,11 +91,7 @@ def clear(folder: Path, anew: bool = False) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, read once as long as its size and time stay.
-
-    Raises:
-      OSError: it can't be read.
-    """
+    """The digest of a file, read once as long as its size and time stay."""
     about = path.stat()
     return _sha256_of(path, about.st_size, about.st_mtime_ns)
 

@@ -64,12 +64,7 @@ class Claim(NamedTuple):
 
 
 def read_claims(path: Path = SOURCE) -> list[Claim]:
-    """The claims of a file, in its order.
-
-    Raises:
-      InputError: a claim has neither contrasts nor a reason, or an expected verdict
-        isn't one.
-    """
+    """The claims of a file, in its order."""
     with path.open("rb") as file:
         claims = [Claim(**{"expects": {}, **c}) for c in tomllib.load(file)["claim"]]
     for claim in claims:
@@ -98,11 +93,7 @@ def verdict(outcomes: list[str]) -> str:
 
 
 def write_claims(tables: Path, out: Path) -> list[Path]:
-    """Writes claims.md and claims.csv from the tables of contrasts.
-
-    Raises:
-      InputError: a claim names a contrast that doesn't exist or has no numbers.
-    """
+    """Writes claims.md and claims.csv from the tables of contrasts."""
     rows, lines = [], []
     for claim in read_claims():
         found = [
@@ -140,11 +131,7 @@ def write_claims(tables: Path, out: Path) -> list[Path]:
 
 
 def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]:
-    """The numbers of a contrast that a claim names, and the outcome for the claim.
-
-    Raises:
-      InputError: there is no such contrast, or it has no numbers.
-    """
+    """The numbers of a contrast that a claim names, and the outcome for the claim."""
     table, _, row = name.partition("#")
     path = tables / f"{table}-contrasts.csv"
     known = {}

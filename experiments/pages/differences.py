@@ -41,11 +41,7 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
 
 
 def page(old: Path, new: Path) -> str:
-    """The Markdown table over all long tables of two folders of results.
-
-    Raises:
-      InputError: they have no table in common.
-    """
+    """The Markdown table over all long tables of two folders of results."""
     rows = []
     for path in sorted(new.glob("tables/*/*.csv")):
         name = path.relative_to(new)

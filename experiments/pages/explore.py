@@ -39,9 +39,6 @@ def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """Writes the page of all records under a folder, or of some grids and studies.
 
     Returns its path, and a line for each file that could not be shown.
-
-    Raises:
-      InputError: nothing can be shown.
     """
     page = out / PAGE
     if page.is_dir():

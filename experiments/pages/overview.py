@@ -17,7 +17,7 @@ from experiments.topics import TOPICS, by_topic
 from research.config import Config
 from research.files import replace
 from research.report.pages import EMPTY, markdown_page, markdown_table
-from research.report.predictions import statement_verdicts
+from research.report.predictions import statements
 from research.report.records import read_header
 
 HEADS = (
@@ -51,11 +51,7 @@ NOTES = (
 
 
 def write_overview(records: Path, out: Path) -> Path:
-    """Writes the list.
-
-    Raises:
-      InputError: a file of records can't be read, or is of no known grid or study.
-    """
+    """Writes the list."""
     files: dict[str, list[Path]] = {}
     for path in sorted(records.glob("*/*.npz")):
         files.setdefault(find_by_file(path).name, []).append(path)
@@ -115,7 +111,7 @@ def _verdicts(contrasts: Path) -> str:
 
 def _predicted(page: Path) -> str:
     """How many statements of a prediction have which verdict."""
-    counts = Counter(statement_verdicts(page.read_text("utf-8")))
+    counts = Counter(row[-1] for row in statements(page.read_text("utf-8")))
     return ", ".join(f"{verdict} {n}" for verdict, n in sorted(counts.items())) or EMPTY
 
 

@@ -49,9 +49,16 @@ from research.config import Config
 from research.contrast import MORE
 from research.negatives.strength import correction_strength
 from research.positives import log_share
-from research.report.colours import BEST, CALIBRATED, PLAIN
 from research.report.pages import interval_table, seeds_text
-from research.report.pictures import Drawing, blank, legend_above, styled
+from research.report.pictures import (
+    BEST,
+    CALIBRATED,
+    PLAIN,
+    Drawing,
+    blank,
+    legend_above,
+    styled,
+)
 from research.report.records import Stored
 from research.train.loop import train
 from research.types import Events, Fold, Table, check

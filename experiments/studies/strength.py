@@ -55,9 +55,15 @@ from research.events import catalogue
 from research.files import read_arrays
 from research.positives import log_share
 from research.prepare import Prepared
-from research.report.colours import strength_ink
 from research.report.pages import interval_table, seeds_text
-from research.report.pictures import Drawing, Look, legend_above, notes_below, styled
+from research.report.pictures import (
+    Drawing,
+    Look,
+    legend_above,
+    notes_below,
+    strength_ink,
+    styled,
+)
 from research.report.predictions import decided
 from research.report.records import Stored
 from research.serving import Serving

@@ -40,9 +40,14 @@ from research.calibration import NoScale
 from research.config import Config
 from research.contrast import MORE
 from research.prepare import Prepared, prepare
-from research.report.colours import temperature_ink
 from research.report.pages import interval_table, seeds_text
-from research.report.pictures import Drawing, Look, legend_above, styled
+from research.report.pictures import (
+    Drawing,
+    Look,
+    legend_above,
+    styled,
+    temperature_ink,
+)
 from research.report.records import Stored
 from research.serving import Serving
 from research.train.loop import train

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from research.contrast import Contrast, cell_name
-from research.evaluate.metrics import CUTOFF, METRICS
+from research.evaluate.metrics import METRICS
 from research.report.intervals import (
     ALPHA,
     MIN_SEEDS,
@@ -41,22 +41,16 @@ ONE_SEED, ONE_USER = "one seed", "one user"
 FEW_SEEDS = f"no test below {MIN_SEEDS} seeds"
 SAME_LISTS = "the same lists with every seed"
 
-Cells = dict[tuple[str, frozenset[tuple[str, float]]], list[RunResult]]
+CellKey = tuple[str, frozenset[tuple[str, float]]]  # the arm, its swept values
+Cells = dict[CellKey, list[RunResult]]
 
 
 class Paired(NamedTuple):
-    """A paired difference of two arms.
+    """A paired difference of two arms, and its 95 % interval.
 
-    Attributes:
-      difference: of the means, over users and seeds.
-      low: the lower end of its 95 % interval.
-      high: the upper end.
-      p: two-sided p value of "no difference"; NaN where there is no test.
-      p_equivalence: p value of "they differ by at least the margin", by two one-sided
-        tests.
-      reference: the mean of the arm that was subtracted.
-      users: how many users the metric counts.
-      seeds: of each arm.
+    ``p`` is two-sided of "no difference", NaN where there is no test; ``p_equivalence``
+    of "they differ by at least the margin", by two one-sided tests. ``reference`` is
+    the mean of the arm that was subtracted, ``users`` how many the metric counts.
     """
 
     difference: float
@@ -69,34 +63,17 @@ class Paired(NamedTuple):
     seeds: int
 
 
-def paired(
-    results: Sequence[RunResult],
-    arm: str,
-    against: str,
-    metric: str = "recall",
-    k: int = CUTOFF,
-    at: Mapping[str, Any] | None = None,
-    against_at: Mapping[str, Any] | None = None,
-) -> Paired:
-    """The difference of one arm from another, paired by user and seed.
-
-    Raises:
-      InputError: the results lack an arm, the metric or a user that the other has.
-    """
-    contrast = Contrast(arm, against, metric, k, at or {}, against_at)
-    return _difference(by_cell(results), contrast)
-
-
 def by_cell(results: Sequence[RunResult]) -> Cells:
     """The runs of each arm and its swept values, by seed."""
     cells: Cells = {}
     for result in sorted(results, key=lambda result: result.seed):
-        cells.setdefault((result.arm, _key(result.swept)), []).append(result)
+        cells.setdefault(cell_key(result.arm, result.swept), []).append(result)
     return cells
 
 
-def _key(swept: Mapping[str, Any]) -> frozenset[tuple[str, float]]:
-    return frozenset((name, float(value)) for name, value in swept.items())
+def cell_key(arm: str, swept: Mapping[str, Any]) -> CellKey:
+    """The key of an arm at swept values, in any order."""
+    return arm, frozenset((name, float(value)) for name, value in swept.items())
 
 
 def runs_of(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
@@ -105,7 +82,7 @@ def runs_of(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     Raises:
       InputError: there is no such cell, or one of its runs failed.
     """
-    found = cells.get((arm, _key(at)))
+    found = cells.get(cell_key(arm, at))
     if not found:
         raise InputError(f"{ABSENT}: {cell_name(arm, at)}")
     for run in found:
@@ -130,26 +107,13 @@ def values_of(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, 
     return np.stack(out, axis=-1)
 
 
-def differences(
-    results: Sequence[RunResult], arm: str, against: str
-) -> Float[ndarray, "u s"]:
-    """The paired differences in recall@20 by user and seed, whose mean is ``paired``.
-
-    Raises:
-      InputError: see ``paired``.
-    """
-    cells, contrast = by_cell(results), Contrast(arm, against)
-    values, other, _ = _values_of(cells, contrast, contrast.k)
-    return values - other
-
-
 def _runs_of_both(
     cells: Cells, contrast: Contrast
 ) -> tuple[list[RunResult], list[RunResult]]:
     """The runs of both arms; for refusals see ``runs_of``."""
     arm, against, _, _, at, against_at = contrast[:6]
     other_at = at if against_at is None else against_at
-    if against_at is None and (against, _key(at)) not in cells:
+    if against_at is None and cell_key(against, at) not in cells:
         other_at = {}  # as in the long table: its one cell, with nothing swept
     return runs_of(cells, arm, at), runs_of(cells, against, other_at)
 
@@ -170,11 +134,7 @@ def of_one_run(runs: Sequence[RunResult]) -> bool:
 def _values_of(
     cells: Cells, contrast: Contrast, k: int
 ) -> tuple[ndarray, ndarray, int]:
-    """The values of both arms at a cut-off, and the number of evaluated users.
-
-    Raises:
-      InputError: there are no values, or they can't be paired; the message says why.
-    """
+    """The values of both arms at a cut-off, and the number of evaluated users."""
     arm, against, metric = contrast[:3]
     ours, others = _runs_of_both(cells, contrast)
     if [run.seed for run in ours] != [run.seed for run in others]:
@@ -190,7 +150,7 @@ def _values_of(
     return values, other, len(one.held)
 
 
-def _difference(cells: Cells, contrast: Contrast) -> Paired:
+def difference(cells: Cells, contrast: Contrast) -> Paired:
     """The paired difference of a contrast.
 
     Raises:
@@ -218,12 +178,11 @@ def paired_users(values: Float[ndarray, "u s"], other: Float[ndarray, "u s"]) ->
 
 
 def _paired(estimate: Estimate, reference: float, users: int, seeds: int) -> Paired:
-    low, high = estimate.interval()[1:]
+    mean, low, high = map(float, estimate.interval())
     p = float(estimate.p()), _p_equivalence(estimate, MARGIN * abs(reference))
     if seeds == 1:  # of how models differ by seed nothing is known
         p = np.nan, np.nan
-    ends = float(estimate.mean), float(low), float(high)
-    return Paired(*ends, *p, reference, users, seeds)
+    return Paired(mean, low, high, *p, reference, users, seeds)
 
 
 def _linear_factor(
@@ -254,20 +213,17 @@ def contrast_frame(
 ) -> pd.DataFrame:
     """One row per contrast of a grid's results: see ``family``."""
     cells = by_cell(results)
-    return family(contrasts, lambda contrast: _difference(cells, contrast))
+    return family(contrasts, lambda contrast: difference(cells, contrast))
 
 
 def family(
-    contrasts: Sequence[Contrast], difference: Callable[[Contrast], Paired]
+    contrasts: Sequence[Contrast], measured_by: Callable[[Contrast], Paired]
 ) -> pd.DataFrame:
     """One row per contrast, in their order, with COLUMNS.
 
     The contrasts are one family: both kinds of p values are adjusted by Holm over those
     with a test. One without a test has the reason as its note; one without data has no
     numbers, either, and 0 seeds.
-
-    Raises:
-      ValueError: two contrasts have one id.
     """
     ids = [contrast.id for contrast in contrasts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
@@ -278,11 +234,11 @@ def family(
             "id": contrast.id,
             "arm": cell_name(contrast.arm, contrast.at),
             "against": cell_name(contrast.against, contrast.against_at or {}),
-            **{"metric": contrast.metric, "k": contrast.k, "over": contrast.over},
+            **{name: getattr(contrast, name) for name in ("metric", "k", "over")},
             **{"users": 0, "seeds": 0},
         }
         try:
-            found = difference(contrast)
+            found = measured_by(contrast)
             line |= {**found._asdict(), "note": _why_untested(contrast, found)}
         except InputError as error:
             line["note"] = str(error)

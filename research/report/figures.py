@@ -62,7 +62,7 @@ def forest_figure(
         part = rows.rename(columns=ends).assign(margin=margin)
         parts.append(part.assign(metric=METRICS[metric].title(CUTOFF)))
     points = pd.concat(parts).dropna(subset=["difference"]).reset_index(drop=True)
-    names = [row_name(row, swept, SWITCHES) for row in points.to_dict("records")]
+    names = [_row_name(row, swept) for row in points.to_dict("records")]
     points = points.assign(name=names)
     heading = f"Paired differences from {reference}, 95 % intervals"
     if points.margin.notna().any():
@@ -121,7 +121,7 @@ def contrasts_figure(contrasts: pd.DataFrame, without: Sequence[str] = ()) -> Dr
     notes += [f"without data: {holes}"] if holes else []
     left_out = [name for name in without if name in {*arms, *contrasts.metric}]
     notes += [f"far off, in the table alone: {name}" for name in left_out]
-    return Drawing(draw(plot, points, notes).figure, contrasts)
+    return draw(plot, points, notes)._replace(points=contrasts)
 
 
 def _found(contrasts: pd.DataFrame) -> str:
@@ -186,7 +186,7 @@ def arms_figure(
         size=1.6,
     )
     drawing = draw(plot, shown, unfinished(points, swept), level, legend=False)
-    return Drawing(drawing.figure, points)
+    return drawing._replace(points=points)
 
 
 def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
@@ -195,11 +195,9 @@ def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
     >>> unfinished(pd.DataFrame({"arm": ["a"], "note": ["failed: why (seed 1)"]}), [])
     ['not shown: a, failed: why (seed 1)']
     """
-    holes = points.note.str.startswith("failed") | points.note.str.contains(UNMEASURED)
-    lines = [
-        f"not shown: {_name(row, swept)}, {row['note']}"
-        for row in points[holes].to_dict("records")
-    ]
+    holes = points.note.str.contains(f"^failed|{UNMEASURED}")
+    rows = points[holes].to_dict("records")
+    lines = [f"not shown: {_name(row, swept)}, {row['note']}" for row in rows]
     if len(lines) > NOTES:
         rest = f"and {len(lines) - NOTES + 1} more; see the table"
         lines = [*lines[: NOTES - 1], rest]
@@ -211,17 +209,16 @@ def _name(row: Mapping[Hashable, Any], swept: Sequence[str]) -> str:
     return ", ".join([str(row["arm"]), *values])
 
 
-def row_name(
-    row: Mapping[Hashable, Any], swept: Sequence[str], switches: Mapping[str, str]
-) -> str:
-    """The arm, its swept values, and those of its switches that are on, by their marks.
+def _row_name(row: Mapping[Hashable, Any], swept: Sequence[str]) -> str:
+    """The arm, its swept values, and the marks of its switches that are on.
 
-    >>> row_name({"arm": "a", "size": 64.0, "own": 1.0}, ["size", "own"], {"own": "o"})
-    'a, size 64 +o'
+    >>> _row_name({"arm": "a", "size": 64.0, "leave_own_out": 1.0},
+    ...           ["size", "leave_own_out"])
+    'a, size 64 +own'
     """
-    plain = [field for field in swept if field not in switches]
-    on = [f" +{switches[name]}" for name in swept if name in switches and row[name] > 0]
-    return _name(row, plain) + "".join(on)
+    marks = [(name, mark) for name, mark in SWITCHES.items() if name in swept]
+    on = [f" +{mark}" for name, mark in marks if row[name] > 0]
+    return _name(row, [name for name in swept if name not in SWITCHES]) + "".join(on)
 
 
 def _marks(swept: Sequence[str]) -> list[str]:
@@ -291,7 +288,7 @@ def sweep_figure(
         size=height / 2.6,
     )
     notes = unfinished(points, [swept])
-    return Drawing(draw(plot, _tidy(points, shown, swept), notes).figure, points)
+    return draw(plot, _tidy(points, shown, swept), notes)._replace(points=points)
 
 
 def _tidy(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:
@@ -306,11 +303,7 @@ def _tidy(points: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFr
 
 
 def along(frame: pd.DataFrame, metrics: Sequence[str], swept: str) -> pd.DataFrame:
-    """The metrics by arm, in the table's order, then by rising swept value.
-
-    Raises:
-      ValueError: no such column, or several points of an arm at one of its values.
-    """
+    """The metrics by arm, in the table's order, then by rising swept value."""
     if swept not in frame.columns or frame[swept].isna().all():
         raise ValueError(f"the table does not sweep {swept}")
     points = without_levels(wide(frame, metrics, CUTOFF), swept)
@@ -364,10 +357,8 @@ def tradeoff_figure(
         own="x",
         size=1.25,
     )
-    drawing = draw(
-        plot, pd.concat(parts, ignore_index=True), unfinished(points, [swept])
-    )
-    return Drawing(drawing.figure, points)
+    tidy = pd.concat(parts, ignore_index=True)
+    return draw(plot, tidy, unfinished(points, [swept]))._replace(points=points)
 
 
 def moves_figure(
@@ -380,9 +371,6 @@ def moves_figure(
 
     A pale point is the arm's cell at a swept value, a full one its cell with no such
     value, where it is the arm's own.
-
-    Raises:
-      InputError: the table has no such column.
     """
     choose(swept, dict.fromkeys(swept_columns(frame)), "swept field of the table")
     points = wide(frame, list(metrics), CUTOFF).dropna(subset=list(metrics))
@@ -412,9 +400,8 @@ def frontier_figure(
     lines are thin. Further right and up is better on both. ``without`` names arms that
     are left out, as those that would stretch the axes.
     """
-    frame = frame[~frame.arm.isin(without)]
     kinds = [kind for kind in KINDS if kind in set(frame.metric)]
-    points = wide(frame, [judged, *kinds], CUTOFF)
+    points = wide(frame[~frame.arm.isin(without)], [judged, *kinds], CUTOFF)
     trained, parts = points[points[PRIOR].isna()], []
     for kind in kinds:
         on = pareto(trained[kind].to_numpy(), trained[judged].to_numpy())
@@ -426,8 +413,7 @@ def frontier_figure(
         front = rows[~rows.pale].sort_values("diversity")
         dashes: Any = {"color": "#777777", "linewidth": 1.1}
         axes.plot(front.diversity, front[judged], "--", **dashes)
-        for arm, line in _serving(points, next(panels), judged):
-            axes.plot(*line.T, color=look(arm).colour, linewidth=1.3, zorder=1.5)
+        _draw_serving(axes, points, next(panels), judged)
 
     name = METRICS[judged].title(CUTOFF)
     heading = f"{name[0].upper()}{name[1:]} by kind of diversity (pale: behind the"
@@ -442,7 +428,7 @@ def frontier_figure(
         size=0.85,
     )
     shown = pd.concat(parts, ignore_index=True)
-    return Drawing(draw(plot, shown, (), behind).figure, points)
+    return draw(plot, shown, (), behind)._replace(points=points)
 
 
 def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
@@ -452,8 +438,7 @@ def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     lies above every line that reaches its popularity is solid, the others are pale;
     the table of the line says for which that is significant.
     """
-    frame = frame[~frame.arm.isin(without)]
-    points = wide(frame, [*JUDGED, POPULARITY], CUTOFF)
+    points = wide(frame[~frame.arm.isin(without)], [*JUDGED, POPULARITY], CUTOFF)
     trained, parts = points[points[PRIOR].isna()], []
     for metric in JUDGED:
         lines = [line for _, line in _serving(points, POPULARITY, metric)]
@@ -464,8 +449,7 @@ def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
     panels = iter(JUDGED)
 
     def behind(axes: Axes, rows: pd.DataFrame) -> None:
-        for arm, line in _serving(points, POPULARITY, next(panels)):
-            axes.plot(*line.T, color=look(arm).colour, linewidth=1.3, zorder=1.5)
+        _draw_serving(axes, points, POPULARITY, next(panels))
 
     heading = "Arms at their own temperatures beside models served with a prior"
     plot = Plot(
@@ -483,13 +467,18 @@ def serving_figure(frame: pd.DataFrame, without: Sequence[str] = ()) -> Drawing:
         at = f"the lines' models: temperature {served.iloc[0]:g}"
         notes = [f"{at}; points: {', '.join(f'{value:g}' for value in values)}"]
     shown = pd.concat(parts, ignore_index=True)
-    return Drawing(draw(plot, shown, notes, behind).figure, points)
+    return draw(plot, shown, notes, behind)._replace(points=points)
 
 
 def _serving(points: pd.DataFrame, x: str, y: str) -> Iterator[tuple[str, Line]]:
     """Each arm that was served with priors, and the points of its line by prior."""
     for arm, line in points.dropna(subset=[PRIOR, x, y]).groupby("arm", sort=False):
         yield str(arm), line.sort_values(PRIOR)[[x, y]].to_numpy(np.float64)
+
+
+def _draw_serving(axes: Axes, points: pd.DataFrame, x: str, y: str) -> None:
+    for arm, line in _serving(points, x, y):
+        axes.plot(*line.T, color=look(arm).colour, linewidth=1.3, zorder=1.5)
 
 
 def _is_above(lines: Sequence[Line], x: float, y: float) -> bool:
@@ -513,11 +502,9 @@ def history_frame(results: Sequence[RunResult]) -> pd.DataFrame:
       InputError: no run has a curve.
     """
     parts = [
-        pd.DataFrame(
-            {"arm": result.arm, **result.swept, "seed": result.seed, **result.history}
-        )
-        for result in results
-        if result.history
+        pd.DataFrame({"arm": run.arm, **run.swept, "seed": run.seed, **run.history})
+        for run in results
+        if run.history
     ]
     if not parts:
         raise InputError("no run has a training curve: baselines have none")
@@ -549,16 +536,15 @@ def history_figure(
         means[name].mean().rename("mean").reset_index().assign(curve=name)
         for name in columns
     ]
-    heading = "Learning curves"
-    heading += ": means over seeds" if frame.seed.nunique() > 1 else ""
     plot = Plot(
         *("lines", "epoch", "mean", "cell"),
         facet="curve",
         own="y",
-        title=heading,
+        title="Learning curves"
+        + (": means over seeds" if frame.seed.nunique() > 1 else ""),
         ylabel="mean of the runs",
     )
-    return Drawing(draw(plot, pd.concat(parts, ignore_index=True)).figure, frame)
+    return draw(plot, pd.concat(parts, ignore_index=True))._replace(points=frame)
 
 
 def mark_quick(figure: Figure) -> None:

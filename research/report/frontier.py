@@ -12,7 +12,7 @@ from numpy import ndarray
 from research.contrast import cell_name as named_cell
 from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.contrasts import UNTESTED
+from research.report.contrasts import UNTESTED, by_cell, values_of
 from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
     EMPTY,
@@ -29,7 +29,6 @@ JUDGED = ("recall", "recall_item")
 POPULARITY = "train_count"
 # Kinds of diversity of which more is more diverse.
 KINDS = ("coverage", "entropy", "ild", "novelty", "outside_genres", "recall_expansion")
-CellName = tuple[str, tuple[tuple[str, float], ...]]  # the arm, its swept values
 
 
 class Measured(NamedTuple):
@@ -49,43 +48,29 @@ def judge(results: Sequence[RunResult]) -> pd.DataFrame:
     doesn't reach that train_count, and so is p of a cell that is a point of the line.
     Cells with a failed run are left out.
     """
-    cells = _cells(results)
     lines: dict[str, list[Measured]] = {}
-    for (arm, swept), cell in cells.items():
-        if PRIOR in dict(swept):
-            lines.setdefault(arm, []).append(cell)
+    judged: list[tuple[RunResult, Measured]] = []
+    for runs in by_cell(results).values():
+        if all(run.record for run in runs):
+            every = [values_of(runs, name, CUTOFF) for name in (*JUDGED, POPULARITY)]
+            cell = Measured(two_way(np.array(every)).mean, np.array(every))
+            if PRIOR in runs[0].swept:
+                lines.setdefault(runs[0].arm, []).append(cell)
+            else:
+                judged.append((runs[0], cell))
     out = []
-    for (arm, swept), cell in cells.items():
-        if PRIOR in dict(swept):
-            continue
+    for run, cell in judged:
         for m, metric in enumerate(JUDGED):
-            first = {"arm": arm, **dict(swept), "metric": metric}
+            first = {"arm": run.arm, **run.swept, "metric": metric}
             first |= {POPULARITY: cell.mean[-1], "value": cell.mean[m]}
             for name, line in lines.items():
-                place = f"{named_cell(arm, dict(swept))} vs {name} prior {metric}"
+                place = f"{named_cell(run.arm, run.swept)} vs {name} prior {metric}"
                 row = {"id": slug(place), **first, "line": name}
                 out.append(row | _against(cell, line, m))
     fields = [name for name in swept_fields(results) if name != PRIOR]
     names = ["id", "arm", *fields, "metric", POPULARITY, "value", "line", "line_value"]
     frame = pd.DataFrame(out, columns=[*names, "delta", "low", "high", "p"])
     return frame.assign(p_holm=holm(frame.p.to_numpy(np.float64)))
-
-
-def _cells(results: Sequence[RunResult]) -> dict[CellName, Measured]:
-    groups: dict[CellName, list[RunResult]] = {}
-    for result in results:
-        name = result.arm, tuple(result.swept.items())
-        groups.setdefault(name, []).append(result)
-    metrics = [METRICS[name] for name in (*JUDGED, POPULARITY)]
-    cells = {}
-    for name, runs in groups.items():
-        records = [r.record for r in sorted(runs, key=lambda r: r.seed) if r.record]
-        if len(records) < len(runs):
-            continue
-        by_seed = [[m.of(record, CUTOFF) for m in metrics] for record in records]
-        values = np.array(by_seed).transpose(1, 2, 0)
-        cells[name] = Measured(two_way(values).mean, values)
-    return cells
 
 
 def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, float]:
@@ -97,8 +82,7 @@ def _against(cell: Measured, line: Sequence[Measured], m: int) -> dict[str, floa
     method), whose variance is known.
     """
     ordered = sorted(line, key=lambda point: point.mean[-1])
-    xs = np.array([point.mean[-1] for point in ordered])
-    x = cell.mean[-1]
+    xs, x = np.array([point.mean[-1] for point in ordered]), cell.mean[-1]
     if not xs[0] <= x <= xs[-1]:
         return dict.fromkeys(("line_value", "delta", "low", "high", "p"), np.nan)
     n = int(np.clip(np.searchsorted(xs, x) - 1, 0, len(xs) - 2))
@@ -198,13 +182,9 @@ def write_frontier(
 ) -> list[Path]:
     """Writes <path>-winners and <path>-line, each as .csv and .md."""
     won, judged = winners(frame), judge(results)
-    texts = {
-        "-winners.csv": won,
-        "-winners.md": _winners_page(won, swept_columns(frame)),
-        "-line.csv": judged,
-        "-line.md": _line_page(judged),
-    }
-    return write_texts(path, texts)
+    pages = _winners_page(won, swept_columns(frame)), _line_page(judged)
+    texts = {"-winners.csv": won, "-winners.md": pages[0]}
+    return write_texts(path, {**texts, "-line.csv": judged, "-line.md": pages[1]})
 
 
 def _winners_page(won: pd.DataFrame, fields: list[str]) -> str:

@@ -170,17 +170,6 @@ def _table(values: Float[ndarray, "*m u s"]) -> _Table:
     return _Table(weight, mean, within_seed, within_user, residual, users, seeds, n)
 
 
-def components(values: Float[ndarray, "u s"]) -> Float[ndarray, " 3"]:
-    """The variances of users, of seeds and of the residual; estimates, so also below 0.
-
-    >>> components(np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 6.0]])).round(3).tolist()
-    [3.167, 1.333, 0.167]
-    """
-    table = _table(values)
-    rest = table.residual
-    return np.array([table.within_seed - rest, table.within_user - rest, rest])
-
-
 def two_way(values: Float[ndarray, "*m u s"]) -> Estimate:
     """The mean over users and seeds, with seeds weighted alike; its standard error.
 

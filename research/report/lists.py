@@ -106,11 +106,7 @@ def compare_lists(
 
 
 def check_judged_alike(first: RunResult, second: RunResult) -> None:
-    """Refuses two runs that are fitted on or judged by different clicks.
-
-    Raises:
-      InputError: they are.
-    """
+    """Refuses two runs that are fitted on or judged by different clicks."""
     one, two = (result.served.fold for result in (first, second) if result.served)
     parts = (
         (one.fitted.user, two.fitted.user),

@@ -16,12 +16,10 @@ from research.report.records import RunResult
 from research.report.tables import (
     NUMBER,
     CellSummary,
-    beyond_the_catalogue,
-    intervals,
+    absences,
+    interval,
     long_form,
     measure,
-    not_measured,
-    not_recorded,
     stated_columns,
     swept_fields,
     table_keys,
@@ -204,8 +202,8 @@ def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[st
             continue
         end = max if better == "higher" else min
         best = end(means, key=means.__getitem__)
-        gaps = intervals((cells[n], key, cells[best]) for n in means)
-        for n, gap in zip(means, gaps, strict=True):
+        for n in means:
+            gap = interval(cells[n], key, cells[best])
             if gap.low <= 0 <= gap.high:
                 marked[n, key] = "best" if n == best else "tie"
     order = [(n, key) for n in range(len(cells)) for key in every]
@@ -223,8 +221,7 @@ def write_report(
     """Measures a grid's runs once, writes <path>.csv and .md, and returns the table."""
     cells = measure(results, swept)
     frame = long_form(cells, reference, swept_fields(results, swept))
-    notes = [*notes, *not_measured(results), *not_recorded(results)]
-    notes += beyond_the_catalogue(results)
+    notes = [*notes, *absences(results)]
     seconds = (m.page.second for m in METRICS.values() if m.page and m.page.second)
     page = markdown(frame, title, marks(cells, [CUTOFF, *seconds]), notes)
     write_texts(path, {".csv": frame, ".md": page})
@@ -241,9 +238,6 @@ def markdown(
     """A long table as Markdown, one row per (arm, swept value) at cut-off k.
 
     A cell of a failed run says so, the first of its row with the reason.
-
-    Raises:
-      InputError: the table has no such cut-off.
     """
     stated = stated_columns(frame)
     frame = frame.assign(mark="" if marked is None else marked)
@@ -254,7 +248,12 @@ def markdown(
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
     shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
-    columns = _columns(shown, k, set(frame.k))
+    columns = {  # k, and a second cut-off where the table has it
+        (name, cut): column
+        for name, column in shown.items()
+        for cut in dict.fromkeys((k, column.second))
+        if cut == k or cut in set(frame.k)
+    }
     headings = ["arm", *stated]
     for (_, cut), column in columns.items():
         heading = column.heading.format(k=cut)
@@ -278,18 +277,6 @@ def markdown(
     return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
 
 
-def _columns(
-    shown: Mapping[str, PageColumn], k: int, ks: set[int]
-) -> dict[tuple[str, int], PageColumn]:
-    """The columns by metric and cut-off: k, and a second one where the table has it."""
-    return {
-        (name, cut): column
-        for name, column in shown.items()
-        for cut in dict.fromkeys((k, column.second))
-        if cut == k or cut in ks
-    }
-
-
 def _cells(
     cell: Mapping[tuple[str, int], Mapping[str, Any]],
     columns: Mapping[tuple[str, int], PageColumn],
@@ -306,10 +293,8 @@ def _cells(
             continue
         row, form = cell[key], column.number
         text = number_text(row["mean"], form)
-        if row["mark"] == "best":
-            text = f"**{text}**"
-        elif row["mark"] == "tie":
-            text += DAGGER
+        marked = {"best": f"**{text}**", "tie": text + DAGGER}
+        text = marked.get(row["mark"], text)
         if column.interval:
             text = interval_text(text, row["low"], row["high"], form)
         out.append(text)

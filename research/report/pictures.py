@@ -1,7 +1,14 @@
-"""Figures as files: one style, one way to save, and no figure without labels."""
+"""Figures as files: one style, one way to save, and the meaning of colours.
+
+An arm has one colour in all figures. A temperature is a shade from violet (0.05) to
+yellow (0.8), beyond them black or brown. A strength of log q in the loss is one from
+the colour of in-batch (0) to that of in-batch+logq (1), beyond it darker. The ways to
+choose a total, and verdicts, have colours that no arm of the same figures has.
+"""
 
 import functools
 import io
+import re
 import textwrap
 import warnings
 import zlib
@@ -12,14 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.font_manager import fontManager
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.text import Text
 from PIL import Image
 
 from research.files import beside, replace
@@ -44,38 +51,21 @@ def families() -> list[str]:
     return [FIRST, *(name for name in CHINESE if name in installed)]
 
 
-def lacking(text: str) -> str:
-    """The characters of a text that no font of ``families`` has, each once.
-
-    >>> lacking("recall@20 ±0.01")
-    ''
-    """
-    fonts = [get_font(findfont(name)) for name in families()]
-    unseen = {character for character in text if not character.isspace()}
-    return "".join(
-        character
-        for character in sorted(unseen)
-        if not any(font.get_char_index(ord(character)) for font in fonts)
-    )
-
-
-def say_lacking(figure: Figure) -> None:
-    """Says which characters of a drawn figure are boxes, each once in a process."""
-    texts = [text.get_text() for text in figure.findobj(Text)]
-    if new := "".join(c for c in lacking("".join(texts)) if c not in _SAID):
-        _SAID.update(new)
-        say(
-            f"figures show {new} as boxes: no installed font has them; one that has is "
-            f"{CHINESE[0]}"
-        )
-
-
 @contextmanager
 def drawn_with(style: Any) -> Iterator[None]:
-    """Draws in a style of matplotlib; missing characters are for ``say_lacking``."""
-    with matplotlib.rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+    """Draws in a style of matplotlib; says once which characters no font has."""
+    with matplotlib.rc_context(style), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         yield
+    for warning in caught:
+        glyph = re.match(r"Glyph (\d+) .* missing from font", str(warning.message))
+        if glyph is None:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif (character := chr(int(glyph[1]))) not in _SAID:
+            _SAID.add(character)
+            say(f"figures show {character} as a box: install a font, as {CHINESE[0]}")
 
 
 READABLE = 4.5  # the contrast WCAG 2.2 asks of text, at level AA
@@ -94,16 +84,14 @@ class Look(NamedTuple):
         >>> Look("#000000", "o").ink
         '#000000'
         """
-        rgb = to_rgb(self.colour)
-        while _contrast_on_white(rgb) < READABLE:
-            rgb = (0.98 * rgb[0], 0.98 * rgb[1], 0.98 * rgb[2])
-        return to_hex(rgb)
-
-
-def _contrast_on_white(rgb: tuple[float, float, float]) -> float:
-    """The contrast ratio of WCAG 2.2, 1 (white itself) to 21 (black)."""
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in rgb]
-    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+        rgb = np.array(to_rgb(self.colour))
+        while True:  # the contrast ratio of WCAG 2.2, 1 (white itself) to 21 (black)
+            linear = np.where(
+                rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
+            )
+            if 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= READABLE:
+                return to_hex((rgb[0], rgb[1], rgb[2]))
+            rgb = 0.98 * rgb
 
 
 ARMS = {
@@ -186,6 +174,61 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
             style = next(unlike, style)
         out[arm] = style
     return out
+
+
+_TEMPERATURES = {
+    0.0125: "#000000",
+    0.05: "#440154",
+    0.1: "#3b528b",
+    0.2: "#21918c",
+    0.4: "#5ec962",
+    0.8: "#d8b900",
+    3.2: "#8a5a00",
+}
+_STRENGTHS = {
+    0.0: ARMS["in-batch"].colour,
+    1.0: ARMS["in-batch+logq"].colour,
+    2.0: "#001a33",
+}
+
+
+class Ink(NamedTuple):
+    """A line's colour and its matplotlib style."""
+
+    colour: str
+    style: Any = "-"
+
+
+# How the total of log q is chosen: the best one of those tried, by a fit of clicks, or
+# not at all.
+BEST, CALIBRATED, PLAIN = Ink("#984ea3"), Ink("#333333", "--"), Ink("#999999")
+GOOD, BAD = VERDICTS["better"].colour, VERDICTS["worse"].colour
+
+
+def temperature_ink(temperature: float) -> str:
+    """The colour of a temperature of the training, as #rrggbb.
+
+    >>> temperature_ink(0.2)
+    '#21918c'
+    """
+    at = {np.log(each): colour for each, colour in _TEMPERATURES.items()}
+    return _between(float(np.log(temperature)), at)
+
+
+def strength_ink(strength: float) -> str:
+    """The colour of a strength of log q in the loss, as #rrggbb.
+
+    >>> strength_ink(1.0) == ARMS["in-batch+logq"].colour
+    True
+    """
+    return _between(strength, _STRENGTHS)
+
+
+def _between(value: float, anchors: dict[float, str]) -> str:
+    """The colour at a value, linearly between those of the anchors beside it."""
+    parts = np.array([to_rgb(colour) for colour in anchors.values()]).T
+    red, green, blue = (float(np.interp(value, [*anchors], part)) for part in parts)
+    return to_hex((red, green, blue))
 
 
 WIDTH = 7.0  # inches; at half of it 10 pt is still 5 pt, the smallest that print allows
@@ -288,6 +331,30 @@ def notes_below(figure: Figure, lines: Sequence[str], **style: Any) -> None:
             engine.set(rect=(0, 0, 1, 1))  # the layout leaves room for the lines
 
 
+def draw_line(
+    axes: Axes, y: int, numbers: tuple[float, float, float], style: Look
+) -> None:
+    """Draws a difference, with its interval where it has one."""
+    value, low, high = numbers
+    ends = np.array([[value - low], [high - value]])
+    axes.errorbar(
+        *(value, y),
+        xerr=None if np.isnan(ends).any() else ends,
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        elinewidth=1.2,
+    )
+
+
+def around_zero(axes: Axes, margin: float = np.nan) -> None:
+    """Draws the line of no difference, and a band around it as wide as the margin."""
+    axes.axvline(0, color="#333333", linewidth=0.9, zorder=1)
+    if not np.isnan(margin):
+        axes.axvspan(-margin, margin, color="#000000", alpha=0.07, linewidth=0)
+    axes.locator_params(axis="x", nbins=4)
+
+
 _POINTS_ALONE: ContextVar[bool] = ContextVar("points_alone", default=False)
 
 
@@ -325,7 +392,6 @@ def save_figure(figure: Figure, points: pd.DataFrame, path: Path) -> list[Path]:
         words = "\n".join(words_of(figure))
         return write_texts(path, {".words": words, ".csv": points})
     picture = replace(beside(path, ".png"), _rendered(figure))
-    say_lacking(figure)
     return [picture, *write_texts(path, {".csv": points})]
 
 
@@ -372,11 +438,7 @@ def _rendered(figure: Figure) -> bytes:
 
 
 def words_in(path: Path) -> list[str]:
-    """The words of the figure that a PNG shows; none in one of other origin.
-
-    Raises:
-      InputError: the file isn't a picture.
-    """
+    """The words of the figure that a PNG shows; none in one of other origin."""
     try:
         with Image.open(path) as picture:
             return str(picture.info.get(DESCRIPTION, "")).splitlines()

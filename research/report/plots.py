@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -29,6 +27,7 @@ from research.report.pictures import (
     Drawing,
     Look,
     above,
+    around_zero,
     blank,
     folded,
     freeze,
@@ -45,7 +44,6 @@ SEVERAL = 100  # times: over two decades only powers of ten have ticks
 MANY = 30  # points of a line: beyond them they have no markers
 PALE = 0.25
 DASHES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
-NUMBERED = "osD^vPX"  # markers of numbers that have colours
 # Where a label may stand: distances from its point, in points of print, and angles.
 DISTANCES = (8.0, 15.0, 24.0, 36.0, 50.0, 68.0, 90.0)
 ANGLES = np.deg2rad([0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202, 67, 293])
@@ -54,44 +52,26 @@ BESIDE = 10.0  # a label farther than this from its point has a line to it
 
 @dataclass(frozen=True)
 class Plot:
-    """What a figure shows of a frame.
+    """What a figure shows of a frame, by the names of its columns."""
 
-    Attributes:
-      kind: forest (numbers beside zero, a line for each text), lines, scatter, or bars.
-      x: the column along the horizontal axis; of a forest, the number.
-      y: the column upwards; of a forest, the text of a line.
-      colour: the column whose values have colours and entries of the legend.
-      facet: the column whose values have panels beside each other.
-      row: the column whose values have rows of panels; of a forest, groups of lines.
-      band: whether lines have a band from Y_low to Y_high.
-      label: the column of texts beside the points; "" for none.
-      title: of the figure, or a function of the frame that gives it.
-      xlabel: of the horizontal axes; default the column's name.
-      ylabel: of the vertical axes; default the column's name.
-      logx: whether the horizontal axis is logarithmic.
-      logy: whether the vertical axis is logarithmic.
-      own: "x", "y" or "xy": the axes whose scale each panel has for itself. With an own
-        x, the panel's name stands below it.
-      columns: the most panels beside each other where there are no rows.
-      size: of a panel's height, relative to the usual one.
-    """
-
+    # a forest shows numbers beside zero, a line for each text
     kind: Literal["forest", "lines", "scatter", "bars"]
-    x: str
-    y: str
-    colour: str = ""
-    facet: str = ""
-    row: str = ""
-    band: bool = False
-    label: str = ""
-    title: str | Callable[[pd.DataFrame], str] = ""
-    xlabel: str = ""
-    ylabel: str = ""
+    x: str  # along the horizontal axis; of a forest, the number
+    y: str  # upwards; of a forest, the text of a line
+    colour: str = ""  # its values have colours and entries of the legend
+    facet: str = ""  # its values have panels beside each other
+    row: str = ""  # its values have groups of lines of a forest
+    band: bool = False  # whether lines have a band from Y_low to Y_high
+    label: str = ""  # texts beside the points; "" for none
+    title: str = ""
+    xlabel: str = ""  # default the column's name
+    ylabel: str = ""  # default the column's name
     logx: bool = False
-    logy: bool = False
+    # "x", "y" or "xy": the axes whose scale each panel has for itself. With an own x,
+    # the panel's name stands below it.
     own: str = ""
-    columns: int = 2
-    size: float = 1.0
+    columns: int = 2  # the most panels beside each other
+    size: float = 1.0  # of a panel's height, relative to the usual one
 
 
 class Panel(NamedTuple):
@@ -131,7 +111,7 @@ def draw(
         if decorate:
             decorate(panel.axes, panel.rows)
     _name_axes(plot, panels, frame)
-    title = plot.title(frame) if callable(plot.title) else plot.title
+    title = plot.title
     if plot.kind != "forest" and frame[plot.y].isna().all():
         title = "No run finished"
     if legend and plot.colour and plot.colour != plot.label and len(frame):
@@ -168,11 +148,9 @@ def _panels(
 ) -> tuple[Figure, list[Panel]]:
     """The figure and its panels, row by row; those left over are removed."""
     forest = plot.kind == "forest"
-    facets, rows = _values(frame, plot.facet), _values(frame, plot.row)
-    rows = [None] if forest else rows
-    cells = [(row, facet) for row in rows for facet in facets]
-    ncols = len(facets) if len(rows) > 1 or forest else min(len(facets), plot.columns)
-    nrows = -(-len(cells) // ncols)
+    facets = _values(frame, plot.facet)
+    ncols = len(facets) if forest else min(len(facets), plot.columns)
+    nrows = -(-len(facets) // ncols)
     height = 1.0 + PANEL * plot.size * nrows + 0.15 * max(notes - 1, 0)
     if forest:
         height = 1.6 + LINE * max(lines, 1) + 0.2 * max(notes - 1, 0)
@@ -184,41 +162,22 @@ def _panels(
         sharex="x" not in plot.own,
         sharey=forest or "y" not in plot.own,
     )
-    for spare in axes.flat[len(cells) :]:
+    for spare in axes.flat[len(facets) :]:
         figure.delaxes(spare)
     panels = []
-    for axis, (row, facet) in zip(axes.flat, cells):
+    for n, (axis, facet) in enumerate(zip(axes.flat, facets)):
         part = frame if facet is None else frame[frame[plot.facet] == facet]
-        part = part if row is None else part[part[plot.row] == row]
-        names = [_text(plot.row, row), _text(plot.facet, facet)]
-        panels.append(Panel(axis, part, ", ".join(filter(None, names))))
-    for n, panel in enumerate(panels):  # a panel over a removed one has the ticks
-        panel.axes.tick_params(labelbottom="x" in plot.own or n + ncols >= len(cells))
+        panels.append(Panel(axis, part, facet or ""))
+        # a panel over a removed one has the ticks
+        axis.tick_params(labelbottom="x" in plot.own or n + ncols >= len(facets))
     return figure, panels
 
 
-def _text(column: str, value: Any) -> str:
-    """A value as the name of what it stands for; numbers need their column's."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{column} {value:g}"
-
-
 def _strokes(frame: pd.DataFrame, column: str) -> dict[Any, Stroke]:
-    """The stroke of each value of a column: of arms by name, of numbers by rank."""
+    """The stroke of each value of a column, by the arm that begins it."""
     values = [value for value in _values(frame, column) if not pd.isna(value)]
     if not column or not values:
         return {None: Stroke(Look("#333333", "o"), "-", "")}
-    if not isinstance(values[0], str):
-        shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
-        return {
-            value: Stroke(
-                Look(to_hex(shade), NUMBERED[n % len(NUMBERED)]),
-                "-",
-                _text(column, value),
-            )
-            for n, (value, shade) in enumerate(zip(sorted(values), shades))
-        }
     arms = [value.partition(", ")[0] for value in values]
     styles, seen, out = looks(arms), dict[str, int](), {}
     for value, arm in zip(values, arms):
@@ -329,12 +288,8 @@ def _draw_forest(
         axes.errorbar(
             part[plot.x], place, xerr=_reach(part, plot.x), elinewidth=1.2, **style
         )
-    axes.axvline(0, color="#333333", linewidth=0.9, zorder=1)
     margin = rows["margin"].dropna() if "margin" in rows else pd.Series(dtype=float)
-    if len(margin):
-        width = float(margin.iloc[0])
-        axes.axvspan(-width, width, color="#000000", alpha=0.07, linewidth=0)
-    axes.locator_params(axis="x", nbins=4)
+    around_zero(axes, float(margin.iloc[0]) if len(margin) else np.nan)
     named = [group if text is None else text for group, text in lines]
     axes.set_yticks(range(len(lines)), named)
     for text, (_, line) in zip(axes.get_yticklabels(), lines):
@@ -368,8 +323,6 @@ def _name_axes(plot: Plot, panels: Sequence[Panel], frame: pd.DataFrame) -> None
             _ticks(axes, there)
         elif plot.kind == "lines" and pd.api.types.is_integer_dtype(frame[plot.x]):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if plot.logy:
-            axes.set_yscale("log")
 
 
 def _ticks(axes: Axes, values: "pd.Series[float]") -> None:
@@ -388,20 +341,18 @@ def _legend(
     strokes: Mapping[Any, Stroke],
     title: str,
 ) -> None:
-    """Sets the heading and, where colours need one, the legend above the panels."""
-    axes = panels[0].axes
+    """Sets the heading and the legend above the panels."""
     handles: list[Any] = []
     if plot.kind == "lines":
-        drawn = axes.get_legend_handles_labels()[0]
+        drawn = panels[0].axes.get_legend_handles_labels()[0]
         # in the order of the lines' right ends, the highest first
         handles = sorted(drawn, key=_right_end, reverse=True)
+    there = {handle.get_label() for handle in handles}
     for look, dashes, label in strokes.values():
-        if label not in {handle.get_label() for handle in handles}:
-            if plot.kind == "bars":
-                handles.append(Patch(color=look.colour, label=label))
-            else:
-                dash = dashes if plot.kind == "lines" else ""
-                handles.append(_handle(look, dash, label))
+        if plot.kind == "bars":
+            handles.append(Patch(color=look.colour, label=label))
+        elif label not in there:
+            handles.append(_handle(look, dashes if plot.kind == "lines" else "", label))
     if plot.band:
         band: Any = {"color": "0.5", "alpha": 0.3, "linewidth": 0}
         handles.append(Patch(label="95 % interval", **band))
@@ -411,7 +362,6 @@ def _legend(
 
 
 def _handle(look: Look, dashes: Any, label: str) -> Line2D:
-    """An entry of a legend."""
     style: Any = {"color": look.colour, "marker": look.marker, "linestyle": dashes}
     return Line2D([], [], label=label, **style)
 
@@ -429,22 +379,19 @@ def _label_points(panel: Panel, plot: Plot, strokes: Mapping[Any, Stroke]) -> No
     some = rows[rows[plot.label] != ""]
     if some.empty:
         return
-    every = [strokes[value] for value in some[plot.colour]] if plot.colour else []
-    inks = [stroke.look.ink for stroke in every] or ["#333333"] * len(some)
+    styles = [strokes[value].look for value in some[plot.colour]]
     points = rows[[plot.x, plot.y]].to_numpy(float)
     if plot.kind == "lines":  # dots stand for the lines as obstacles
-        for _, line in rows.groupby(plot.colour or plot.x, sort=False):
+        for _, line in rows.groupby(plot.colour, sort=False):
             xy = line[[plot.x, plot.y]].to_numpy(float)
             steps = np.linspace(0, 1, 12)[:, None]
             points = np.concatenate(
                 [points, *(a + steps * (b - a) for a, b in pairwise(xy))]
             )
-    at = some[[plot.x, plot.y]].to_numpy(float)
-    texts = [str(text) for text in some[plot.label]]
-    missing = place_labels(axes, at, texts, inks, points)
+    at, texts = some[[plot.x, plot.y]].to_numpy(float), list(some[plot.label])
+    missing = place_labels(axes, at, texts, [style.ink for style in styles], points)
     if plot.kind == "scatter" and missing:
-        looks = [stroke.look for stroke in every] or [Look("#333333", "o")] * len(some)
-        handles = [_handle(looks[n], "", texts[n]) for n in missing]
+        handles = [_handle(styles[n], "", texts[n]) for n in missing]
         axes.legend(handles=handles, loc="best")
 
 

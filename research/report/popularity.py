@@ -66,14 +66,6 @@ def recall_by_decile(results: Sequence[RunResult], reference: str) -> pd.DataFra
     return frame[columns].reset_index(drop=True)
 
 
-def with_deciles(record: Record) -> Record | None:
-    """The record with deciles of the items in place of bands; None if it names none."""
-    item = record.columns.get("item")
-    if item is None:
-        return None
-    return record._replace(band=deciles(record.item_counts)[item].astype(np.uint8))
-
-
 def _by_decile(result: RunResult) -> tuple[Record, dict[int, int]]:
     """The run's record with deciles in place of bands; held-out items of each."""
     if result.served is None or result.record is None:
@@ -109,7 +101,7 @@ def decile_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         size=1.3,
     )
     shown = frame.rename(columns=ends).assign(cell=cells)
-    return Drawing(draw(plot, shown).figure, frame)
+    return draw(plot, shown)._replace(points=frame)
 
 
 ABOUT = ("item", "title", "clicks", "decile")
@@ -175,4 +167,4 @@ def draw_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
         size=1.2,
     )
     tidy = points.melt("decile", names, var_name="config", value_name="share")
-    return Drawing(draw(plot, tidy).figure, points)
+    return draw(plot, tidy)._replace(points=points)

@@ -13,7 +13,9 @@ from research.contrast import Contrast, Expected, Part, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     UNTESTED,
+    CellKey,
     by_cell,
+    cell_key,
     measured,
     of_one_run,
     runs_of,
@@ -28,7 +30,7 @@ from research.report.tables import judged_alike, positives_of
 from research.types import InputError
 
 Records = Mapping[str, Sequence[RunResult]]  # by the name that a term has for them
-Key = tuple[str, str, frozenset[tuple[str, float]]]  # records, arm and swept values
+Key = tuple[str, CellKey]  # of a term: its records, its cell
 Weight = tuple[Term, float]
 
 
@@ -44,9 +46,11 @@ def combined(stated: Stated, records: Records) -> Estimate:
         seeds, users or positives, or a denominator has a 95 % interval that contains
         0, so that the ratio can't be linearised; the message says which.
     """
-    terms = [term for part in stated.parts for term in (*part.terms, *part.over)]
-    values = {_key(term): _values(term, stated, records) for term in terms}
-    _check_alike(terms, values, records)
+    cells = _cells(stated, records)
+    values = {
+        key: values_of(runs, stated.metric, stated.k) for key, runs in cells.items()
+    }
+    _check_alike(cells, values)
     estimate = two_way if METRICS[stated.metric].per_user else over_seeds
 
     def summed(weights: Sequence[Weight]) -> Estimate:
@@ -64,10 +68,20 @@ def covers_seeds(stated: Stated, records: Records) -> bool:
     That of one seed doesn't. In a metric of all lists together that of arms without
     random draws doesn't, either: nothing of it varies.
     """
-    terms = [term for part in stated.parts for term in (*part.terms, *part.over)]
-    cells = [_runs(term, records) for term in terms]
+    cells = _cells(stated, records).values()
     some = METRICS[stated.metric].per_user or not all(map(of_one_run, cells))
     return some and min(map(len, cells)) > 1
+
+
+def _cells(stated: Stated, records: Records) -> dict[Key, list[RunResult]]:
+    """The runs of each cell that a statement names."""
+    known = {name: by_cell(results) for name, results in records.items()}
+    found = {}
+    for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
+        if term.records not in known:
+            raise InputError(f"no records {term.records}")
+        found[_key(term)] = runs_of(known[term.records], term.arm, term.at)
+    return found
 
 
 def _summed(
@@ -91,51 +105,32 @@ def _summed(
 
 
 def _key(term: Term) -> Key:
-    swept = frozenset((field, float(value)) for field, value in term.at.items())
-    return term.records, term.arm, swept
-
-
-def _values(term: Term, stated: Stated, records: Records) -> ndarray:
-    """The metric of a term's cell, by user and seed, or by seed alone."""
-    return values_of(_runs(term, records), stated.metric, stated.k)
-
-
-def _runs(term: Term, records: Records) -> list[RunResult]:
-    if term.records not in records:
-        raise InputError(f"no records {term.records}")
-    return runs_of(by_cell(records[term.records]), term.arm, term.at)
+    return term.records, cell_key(term.arm, term.at)
 
 
 def _check_alike(
-    terms: Sequence[Term], values: Mapping[Key, ndarray], records: Records
+    cells: Mapping[Key, list[RunResult]], values: Mapping[Key, ndarray]
 ) -> None:
-    """Refuses cells of the same records that can't be paired.
-
-    Raises:
-      InputError: their seeds, users or positives differ.
-    """
+    """Refuses cells of the same records that can't be paired."""
     first: dict[str, tuple[list[int], bytes]] = {}
     positives: dict[str, tuple[str, str]] = {}
-    for term in terms:
-        runs, where = _runs(term, records), term.records or "these records"
-        mine = [run.seed for run in runs], np.isnan(values[_key(term)]).tobytes()
-        if first.setdefault(term.records, mine) != mine:
-            raise InputError(f"{where}: {term.arm} has other seeds or users")
+    for key, runs in cells.items():
+        name, arm = key[0], key[1][0]
+        where = name or "these records"
+        mine = [run.seed for run in runs], np.isnan(values[key]).tobytes()
+        if first.setdefault(name, mine) != mine:
+            raise InputError(f"{where}: {arm} has other seeds or users")
         record = runs[0].record
-        assert record is not None  # a failed run has no values above
+        assert record is not None  # a failed run is refused above
         judged_by = positives_of(record)
-        if not judged_alike(positives.setdefault(term.records, judged_by), judged_by):
-            raise InputError(f"{where}: {term.arm} is judged by other positives")
+        if not judged_alike(positives.setdefault(name, judged_by), judged_by):
+            raise InputError(f"{where}: {arm} is judged by other positives")
 
 
 def _weighed(
     part: Part, summed: Callable[[Sequence[Weight]], Estimate]
 ) -> tuple[float, list[Weight]]:
-    """A part's value, and the weight of each term in it, linearised at the means.
-
-    Raises:
-      InputError: the 95 % interval of its denominator contains 0.
-    """
+    """A part's value, and the weight of each term in it, linearised at the means."""
     above = summed([(term, term.factor) for term in part.terms]).mean
     if not part.over:
         return part.factor * above, [(t, part.factor * t.factor) for t in part.terms]
@@ -235,15 +230,6 @@ def statements(page: str) -> list[list[str]]:
             table = itertools.takewhile(lambda row: row.startswith("|"), lines)
             return [row[2:-2].split(" | ") for row in table][1:]
     return []
-
-
-def statement_verdicts(page: str) -> list[str]:
-    """The verdicts in a page's table of statements; [] without one.
-
-    >>> statement_verdicts(statement_table([["it rises", "+0.1", "holds"]]))
-    ['holds']
-    """
-    return [row[-1] for row in statements(page)]
 
 
 def outcome(expected: str, found: str, within: bool = False) -> str:

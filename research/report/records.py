@@ -62,10 +62,7 @@ def study_header(
     split: str = Config.split,
     **more: Any,
 ) -> dict[str, Any]:
-    """The header of a study's records; ``more`` are further entries.
-
-    Older records say the split is ratio whatever it was; their data set says which.
-    """
+    """The header of a study's records; ``more`` are further entries."""
     where = {"grid": name, "dataset": name_of(dataset), "split": split}
     return {**where, "quick": quick, "data_digest": digest, **more}
 
@@ -100,39 +97,36 @@ def load_stored(path: str | Path, *needs: str) -> Stored:
         or not as they were written.
     """
     path = Path(path)
-    return _stored(path, safe_arrays(path), needs, whole=True)
+    stored, digest = _parsed(path, safe_arrays(path))
+    if missing := [name for name in needs if name not in stored.content]:
+        raise InputError(f"{path}: not a file of records (no {', '.join(missing)})")
+    whole = {"layout": LAYOUT, "header": stored.header, **stored.content}
+    if digest != _digest(whole, stored.arrays):
+        raise InputError(f"{path}: not a file of records (it isn't as it was written)")
+    return stored
 
 
-def _stored(
-    path: Path,
-    arrays: dict[str, ndarray],
-    needs: Sequence[str] = (),
-    whole: bool = False,
-) -> Stored:
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a file, its arrays unread; for refusals see ``load_stored``."""
+    return _parsed(path, safe_arrays(path, [CONTENT]))[0].header
+
+
+def _parsed(path: Path, arrays: dict[str, ndarray]) -> tuple[Stored, Any]:
+    """What a file holds, and the digest that it states."""
     try:
         content = json.loads(arrays.pop(CONTENT).tobytes().decode())
         layout, header = content.pop("layout"), dict(content.pop("header"))
         digest = content.pop(DIGEST, None)
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
-    if header.get("results_version") != RECORDS_VERSION:
+    if (version := header.get("results_version")) != RECORDS_VERSION:
         raise InputError(
-            f"{path}: records of version {header.get('results_version')}, "
-            f"this code reads version {RECORDS_VERSION}: run the grid again; {OLDER}"
+            f"{path}: records of version {version}, this code reads version "
+            f"{RECORDS_VERSION}: run the grid again; {OLDER}"
         )
     if layout != LAYOUT:
         raise InputError(f"{path}: records of layout {layout}, not {LAYOUT}: {OLDER}")
-    if missing := [name for name in needs if name not in content]:
-        raise InputError(f"{path}: not a file of records (no {', '.join(missing)})")
-    rest = {"layout": layout, "header": header, **content}
-    if whole and digest != _digest(rest, arrays):
-        raise InputError(f"{path}: not a file of records (it isn't as it was written)")
-    return Stored(header, content, arrays)
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The header of a file, its arrays unread; for refusals see ``load_stored``."""
-    return _stored(path, safe_arrays(path, [CONTENT])).header
+    return Stored(header, content, arrays), digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +163,8 @@ class RunResult(NamedTuple):
     Deterministic arms come with the same record at each seed. ``history`` is the
     training curve by column name, one value per evaluation. ``settings`` are numbers of
     the run's config that tables state or readers need: temperature and learning_rate;
-    none for a baseline, and in older records. ``served`` is there only where the run
-    was trained or loaded for a notebook (experiments/compare.py); no file holds it.
+    none for a baseline. ``served`` is there only where the run was trained or loaded
+    for a notebook (experiments/compare.py); no file holds it.
     """
 
     arm: str
@@ -184,9 +178,7 @@ class RunResult(NamedTuple):
 
 
 AS_STORED = ("rank", "band")
-# The oldest columns come first in their order, so that equal runs have equal bytes.
-FIRST = ("ild", "novelty", "train_count", "recall_item")
-OLD_DEPTH = Record._field_defaults["depth"]
+USUAL_DEPTH = Record._field_defaults["depth"]  # left out of what is stored
 
 
 def pack(record: Record) -> dict[str, ndarray]:
@@ -194,17 +186,13 @@ def pack(record: Record) -> dict[str, ndarray]:
 
     Numbers become float16, or float32 where they overflow; ranks, bands, items and
     counts the smallest unsigned type that holds them. The record's columns stand beside
-    its fields; its depth is left out where it is the default of Record.
-
-    Raises:
-      ValueError: a negative count, or a number that float32 can't hold.
+    its fields.
     """
     arrays = record._asdict()
-    columns, depth = arrays.pop("columns"), arrays.pop("depth")
-    arrays |= {name: columns[name] for name in FIRST if name in columns} | columns
-    if depth != OLD_DEPTH:
-        arrays["depth"] = np.array(depth)
-    return {name: _packed(name, values) for name, values in arrays.items()}
+    arrays |= arrays.pop("columns")
+    if arrays["depth"] == USUAL_DEPTH:
+        del arrays["depth"]
+    return {name: _packed(name, np.asarray(each)) for name, each in arrays.items()}
 
 
 def _packed(name: str, values: ndarray) -> ndarray:
@@ -233,13 +221,10 @@ def unpack(arrays: Mapping[str, ndarray]) -> Record:
         else np.asarray(values)
         for name, values in arrays.items()
     }
-    depth = int(columns.pop("depth", OLD_DEPTH))
+    depth = int(columns.pop("depth", USUAL_DEPTH))
     names = [name for name in Record._fields if name not in ("columns", "depth")]
     fields = {name: columns.pop(name) for name in names}
     return Record(**fields, columns=columns, depth=depth)
-
-
-Place = tuple[str, int]  # a stack's name and an index along its last axis
 
 
 class Stacks:
@@ -254,10 +239,13 @@ class Stacks:
     def __init__(self) -> None:
         self._names: dict[tuple[str, str, tuple[int, ...]], str] = {}
         self._members: dict[str, list[ndarray]] = {}
-        self._places: dict[tuple[str, bytes], Place] = {}
+        self._places: dict[tuple[str, bytes], tuple[str, int]] = {}
 
-    def put(self, part: str, values: ndarray) -> Place:
-        """Adds an array, unless this part has an equal one; returns its place."""
+    def put(self, part: str, values: ndarray) -> tuple[str, int]:
+        """Adds an array, unless this part has an equal one.
+
+        Returns its place: a stack's name and the index along its last axis.
+        """
         kind = part, values.dtype.str, values.shape
         name = self._names.setdefault(kind, f"a{len(self._names)}")
         members = self._members.setdefault(name, [])
@@ -267,28 +255,25 @@ class Stacks:
             members.append(values)
         return self._places[key]
 
-    def arrays(self) -> dict[str, ndarray]:
-        """The stacks as bytes, [bytes of a number, ..., arrays], by name."""
-        return {
-            name: _bytes_apart(np.stack(members, axis=-1))
-            for name, members in self._members.items()
-        }
+    def arrays(self) -> dict[str, UInt8[ndarray, "byte *shape runs"]]:
+        """The stacks as bytes, by name."""
+        out = {}
+        for name, members in self._members.items():
+            values = np.stack(members, axis=-1)
+            shape = *values.shape, values.dtype.itemsize
+            each = np.frombuffer(values.tobytes(), np.uint8).reshape(shape)
+            out[name] = np.moveaxis(each, -1, 0)
+        return out
 
     def types(self) -> dict[str, str]:
         """The type of the numbers of each stack, by its name."""
         return {name: members[0].dtype.str for name, members in self._members.items()}
 
 
-def _bytes_apart(values: Shaped[ndarray, "*shape"]) -> UInt8[ndarray, "byte *shape"]:
-    size = values.dtype.itemsize
-    each = np.frombuffer(values.tobytes(), np.uint8).reshape(*values.shape, size)
-    return np.moveaxis(each, -1, 0)
-
-
 def unstacked(
     arrays: Mapping[str, ndarray], types: Mapping[str, str]
-) -> dict[str, ndarray]:
-    """The stacks behind what ``Stacks.arrays`` returned, array first: [arrays, ...]."""
+) -> dict[str, Shaped[ndarray, "runs *shape"]]:
+    """The stacks behind what ``Stacks.arrays`` returned, with the run first."""
     out = {}
     for name, apart in arrays.items():
         each = np.moveaxis(apart, (0, -1), (-1, 0))
@@ -326,45 +311,25 @@ def load_records(path: Path | str) -> list[RunResult]:
     """
     path = Path(path)
     try:
-        return results_of(load_stored(path, "rows", "types"))
+        _, content, arrays = load_stored(path, "rows", "types")
+        stacks = unstacked(arrays, content["types"])
+        return [_result(line, stacks) for line in content["rows"]]
     except MALFORMED as error:
         raise InputError(f"{path}: not a file of records ({error!r})") from error
 
 
-def results_of(stored: Stored) -> list[RunResult]:
-    """The results of runs among what a file holds."""
-    _, content, arrays = stored
-    arrays = unstacked(arrays, content["types"])
-    return [_result(line, arrays) for line in content["rows"]]
-
-
-def _check_shapes(record: Record) -> None:
-    """Raises ValueError where the arrays of a record don't fit together."""
-    n, held = len(record.ks), int(record.held.sum())
-    shapes = {
-        "exposure": (n, len(record.item_counts)),
-        "rank": (held,),
-        "band": (held,),
-    }
-    for name, shape in shapes.items():
-        if (found := getattr(record, name).shape) != shape:
-            raise ValueError(f"{name} of shape {found}, expected {shape}")
-
-
-def _result(line: dict[str, Any], arrays: Mapping[str, ndarray]) -> RunResult:
-    record, history = line.pop("record"), line.pop("history")
-    if record:
-        stored = unpack({n: _at(place, arrays) for n, place in record.items()})
-        _check_shapes(check(stored))
-        line["record"] = stored
-    if history is not None:
-        line["history"] = {
-            name: _at(place, arrays).tolist() for name, place in history.items()
-        }
+def _result(line: dict[str, Any], stacks: Mapping[str, ndarray]) -> RunResult:
+    """A run's result, whose arrays are at places of stacks."""
+    parts, curves = line.pop("record"), line.pop("history")
+    if parts:
+        record = unpack({name: stacks[a][at] for name, (a, at) in parts.items()})
+        held = int(check(record).held.sum())
+        counted = len(record.ks), len(record.item_counts)
+        shapes = {"rank": (held,), "band": (held,), "exposure": counted}
+        for name, shape in shapes.items():
+            if (found := getattr(record, name).shape) != shape:
+                raise ValueError(f"{name} of shape {found}, expected {shape}")
+        line["record"] = record
+    if curves is not None:
+        line["history"] = {n: stacks[a][at].tolist() for n, (a, at) in curves.items()}
     return RunResult(**line)
-
-
-def _at(place: Sequence[Any], arrays: Mapping[str, ndarray]) -> ndarray:
-    """The array at a place of a stack."""
-    name, index = place
-    return np.asarray(arrays[name][index])

@@ -4,7 +4,7 @@ A cell is an arm at one swept value, whose runs are measured together. Tables, f
 and the HTML page are derived from the frame.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -22,13 +22,12 @@ from research.evaluate.metrics import (
     mean_counted,
     metric_values,
 )
-from research.report.intervals import Estimate, Interval, over_seeds, two_way
+from research.report.intervals import Interval, over_seeds, two_way
 from research.report.records import RunResult
 from research.types import Record, choose
 
 TEMPERATURE = "temperature"
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
-STACKED = 1 << 18  # values whose intervals are computed together: they stay in a cache
 
 
 class CellSummary(NamedTuple):
@@ -106,10 +105,6 @@ def measure(
     """A cell for each (arm, swept value), arms in order of first appearance.
 
     The cut-offs are those that all records have.
-
-    Raises:
-      ValueError: a run appears twice; arms have different seeds; records have no common
-        cut-off.
     """
     fields = swept_fields(results, swept)
     arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
@@ -131,116 +126,64 @@ def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
     return {k: [results[n] for n, ks in done.items() if k not in ks] for k in every}
 
 
-def not_recorded(results: Sequence[RunResult]) -> list[str]:
-    """A line for each cut-off that some of the runs have and others lack."""
-    lines = []
-    for k, lacking in _cutoffs(results).items():
-        if lacking:
-            runs, (first, *_) = sum(r.record is not None for r in results), lacking
-            lines.append(
-                f"Cut-off {k} left out: {len(lacking)} of {runs} runs are recorded"
-                f" without it, such as `{first.arm}`, seed {first.seed}."
-            )
-    return lines
-
-
 def table_keys(cells: Sequence[CellSummary]) -> list[Key]:
     """The metrics and cut-offs of a table: those of any run; all if none finished."""
     done = [cell for cell in cells if not cell.failed]
     if not done:
         return keys(DEFAULT_KS)
     ks = dict.fromkeys(k for name, k in done[0].means if not METRICS[name].cutoffs)
-    some = [
-        name
-        for name in METRICS
-        if any(cell.lacking[name] < len(cell.seeds) for cell in done)
-    ]
+    some = [n for n in METRICS if any(c.lacking[n] < len(c.seeds) for c in done)]
     return keys(list(ks), some)
 
 
-def not_measured(results: Sequence[RunResult]) -> list[str]:
-    """A line for each metric that some of the runs have and others lack."""
-    records = [result.record for result in results if result.record is not None]
-    lines = []
-    for metric in METRICS.values():
-        lacking = sum(map(metric.absent, records))
-        if 0 < lacking < len(records):
-            heading, runs = metric.heading(CUTOFF), len(records)
-            lines.append(f"{heading}: {UNMEASURED} in {lacking} of {runs} runs.")
-    return lines
-
-
-def beyond_the_catalogue(results: Sequence[RunResult]) -> list[str]:
-    """A line for each column of a page whose cut-off is above the number of items."""
-    records = [result.record for result in results if result.record is not None]
-    items = max((len(record.item_counts) for record in records), default=0)
+def not_recorded(results: Sequence[RunResult]) -> list[str]:
+    """A line for each cut-off that some of the runs have and others lack."""
+    runs = sum(result.record is not None for result in results)
     return [
-        f"{metric.heading(metric.page.second)} is missing: there are {items} items."
-        for metric in METRICS.values()
-        if metric.page and 0 < items < metric.page.second
+        f"Cut-off {k} left out: {len(lacking)} of {runs} runs are recorded without it,"
+        f" such as `{lacking[0].arm}`, seed {lacking[0].seed}."
+        for k, lacking in _cutoffs(results).items()
+        if lacking
     ]
 
 
-def estimate(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Estimate:
-    """A cell's mean in one metric, or its difference from another cell's.
+def absences(results: Sequence[RunResult]) -> list[str]:
+    """A line for each metric, cut-off and column of a page that some or all runs lack.
+
+    A column is missing where its cut-off is above the number of items.
+    """
+    records = [result.record for result in results if result.record is not None]
+    items = max((len(record.item_counts) for record in records), default=0)
+    metrics, columns = [], []
+    for metric in METRICS.values():
+        lacking = sum(map(metric.absent, records))
+        if 0 < lacking < len(records):
+            of = f"{UNMEASURED} in {lacking} of {len(records)} runs."
+            metrics.append(f"{metric.heading(CUTOFF)}: {of}")
+        if metric.page and 0 < items < (second := metric.page.second):
+            there = f"is missing: there are {items} items."
+            columns.append(f"{metric.heading(second)} {there}")
+    return [*metrics, *not_recorded(results), *columns]
+
+
+def interval(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Interval:
+    """The interval of a cell's mean in one metric, or of its difference from another's.
 
     A difference of per-user metrics is paired by user and seed, one of whole-set
     metrics by seed.
-
-    Raises:
-      ValueError: the two are over different users, so nothing pairs up.
     """
-    _check_users(cell, key, other)
-    if key in cell.values:
-        return two_way(_values(cell, key, other))
-    return over_seeds(cell.means[key] - (other.means[key] if other else 0.0))
-
-
-EstimateArguments = tuple[CellSummary, Key, CellSummary | None]
-
-
-def intervals(calls: Iterable[EstimateArguments]) -> list[Interval]:
-    """The intervals of several calls of ``estimate``; many are computed at once.
-
-    Raises:
-      ValueError: as ``estimate``.
-    """
-    every = list(calls)
-    out: dict[int, Interval] = {}
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for n, (cell, key, other) in enumerate(every):
-        _check_users(cell, key, other)
-        if key in cell.values:
-            alike.setdefault(cell.values[key].shape, []).append(n)
-        else:
-            out[n] = estimate(cell, key, other).interval()
-    for (users, seeds), places in alike.items():
-        size = max(STACKED // max(users * seeds, 1), 1)
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            # users side by side in memory, which sums several times faster
-            stack = np.stack([_values(*every[n]).T for n in some]).swapaxes(1, 2)
-            mean, low, high = map(np.asarray, two_way(stack).interval())
-            for n, *ends in zip(some, mean, low, high, strict=True):
-                out[n] = Interval(*map(float, ends))
-    return [out[n] for n in range(len(every))]
-
-
-def _check_users(cell: CellSummary, key: Key, other: CellSummary | None) -> None:
     if other is not None and not cell.same_users(other, key):
         raise ValueError(
             f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users, "
             f"{other.arm} over {other.users[key]}, not the same, or judged by other "
             "positives: no paired difference"
         )
-
-
-def _values(
-    cell: CellSummary, key: Key, other: CellSummary | None
-) -> Float[ndarray, "u s"]:
-    """A per-user metric of a cell, or its difference from another cell's."""
+    if key not in cell.values:
+        less = other.means[key] if other else 0.0
+        return over_seeds(cell.means[key] - less).interval()
     values = cell.values[key].astype(np.float64)
-    return values - other.values[key] if other else values
+    values = values - other.values[key] if other else values
+    return Interval(*map(float, two_way(values).interval()))
 
 
 def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
@@ -258,13 +201,8 @@ def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) 
 
 
 def _temperature(run: RunResult) -> float:
-    """The temperature of a run's config, NaN for a baseline.
-
-    For a record without settings it is the swept value, or the last of the curve.
-    """
-    curve = (run.history or {}).get(TEMPERATURE) or [float("nan")]
-    known = {TEMPERATURE: curve[-1]} | run.swept | (run.settings or {})
-    return known[TEMPERATURE]
+    """The temperature of a run's config, NaN for a baseline."""
+    return (run.settings or run.swept).get(TEMPERATURE, np.nan)
 
 
 def _cell(
@@ -301,10 +239,8 @@ def _cell(
 def _why(runs: list[RunResult]) -> str:
     """The words "failed: <reason> (seed n)", seeds of one reason together."""
     reasons: dict[str, list[str]] = {}
-    for run in runs:
-        if run.record is None:
-            reason = run.reason or "no reason given"
-            reasons.setdefault(reason, []).append(str(run.seed))
+    for run in (run for run in runs if run.record is None):
+        reasons.setdefault(run.reason or "no reason given", []).append(str(run.seed))
     parts = [
         f"{reason} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})"
         for reason, seeds in reasons.items()
@@ -354,47 +290,35 @@ def long_form(
     """The long table of measured cells; see ``table``."""
     references = {cell.swept: cell for cell in cells if cell.arm == reference}
     unswept: tuple[float | None, ...] = (None,) * len(swept)
-    every = table_keys(cells)
-    lines: list[dict[str, object]] = []
+    every, lines = table_keys(cells), []
     for cell in cells:
         other = references.get(cell.swept) or references.get(unswept)
-        there = [key for key in every if not cell.hole(key)]
-        notes = {key: _unpaired(cell, other, key) for key in there}
-        paired = [key for key in there if notes[key] == ""]
-        own = intervals((cell, key, None) for key in there)
-        delta = intervals((cell, key, other) for key in paired)
-        numbers = dict(zip(there, own, strict=True))
-        differences = dict(zip(paired, delta, strict=True))
-        for key in every:
-            line: dict[str, object] = {"arm": cell.arm, **key._asdict()}
-            line |= dict(zip(swept, cell.swept, strict=True))
-            line[TEMPERATURE] = cell.temperature
-            line |= _numbers(cell, key, numbers.get(key))
-            if note := notes.get(key):
-                line["note"] = note
-            if other and key in differences:
-                ends = (other.arm, *differences[key])
-                line |= dict(zip(DELTA, ends, strict=True))
-            lines.append(line)
+        values = dict(zip(swept, cell.swept, strict=True))
+        stated = {"arm": cell.arm, **values, TEMPERATURE: cell.temperature}
+        lines += [{**stated, **_numbers(cell, key, other)} for key in every]
     fields = swept if TEMPERATURE in swept else [TEMPERATURE, *swept]
     return typed(pd.DataFrame(lines, columns=[*LEADING, *fields, *TRAILING]))
 
 
-def _numbers(cell: CellSummary, key: Key, found: Interval | None) -> dict[str, object]:
-    if found is None:
-        return {"seeds": 0, "users": 0, "note": cell.hole(key)}
+def _numbers(
+    cell: CellSummary, key: Key, other: CellSummary | None
+) -> dict[str, object]:
+    """What a row of the long table says of a cell's metric, and of its difference."""
+    line: dict[str, object] = {**key._asdict(), "seeds": 0, "users": 0}
+    if hole := cell.hole(key):
+        return line | {"note": hole}
     users = cell.users[key]
-    note = "" if users else "no user counts"
-    return found._asdict() | {"seeds": len(cell.seeds), "users": users, "note": note}
+    line |= {**interval(cell, key)._asdict(), "seeds": len(cell.seeds), "users": users}
+    line["note"] = "" if users else "no user counts"
+    if other is not None and other is not cell:
+        if why := _unpaired(cell, other, key):
+            return line | {"note": why}
+        line |= zip(DELTA, (other.arm, *interval(cell, key, other)), strict=True)
+    return line
 
 
-def _unpaired(cell: CellSummary, other: CellSummary | None, key: Key) -> str | None:
-    """Why two cells have no paired difference in a metric; "" where they have one.
-
-    None where there is nothing to compare: a cell with itself, or with no other.
-    """
-    if other is None or other is cell:
-        return None
+def _unpaired(cell: CellSummary, other: CellSummary, key: Key) -> str:
+    """Why two cells have no paired difference in a metric; "" where they have one."""
     if hole := other.hole(key):
         return f"no difference: {other.arm} {hole}"
     alike = max(cell.users.values()) == max(other.users.values())
@@ -418,8 +342,7 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
         elif name in WHOLE:
             out[name] = frame[name].astype("int64")
         else:
-            numbers = frame[name].map(lambda x: np.nan if x == "" else x)
-            numbers = numbers.astype("float64")
+            numbers = frame[name].replace("", np.nan).astype("float64")
             if name.startswith("delta"):
                 numbers = numbers.mask(numbers.abs() < RESIDUE, 0.0)
             # + 0.0 turns a difference of -0 into 0
@@ -476,33 +399,22 @@ def wide(frame: pd.DataFrame, metrics: Sequence[str], k: int) -> pd.DataFrame:
         for an arm at its swept values.
     """
     stated = ["arm", *stated_columns(frame)]
-    parts = {
-        metric: frame[(frame.metric == metric) & (frame.k == k)].reset_index(drop=True)
-        for metric in metrics
-    }
-    first = next(iter(parts.values()), pd.DataFrame())
+    rows = frame[frame.k == k]
+    parts = {name: rows[rows.metric == name].set_index(stated) for name in metrics}
+    first = next(iter(parts.values()), rows[:0])
     if first.empty:
         raise ValueError(f"the table has no {metrics[0] if metrics else ''}@{k}")
-    columns = {name: first[name] for name in stated}
-    note = first.note.mask(first.note.str.startswith(UNMEASURED), "")
+    note = first.note.mask(first.note.str.startswith(UNMEASURED), "").to_numpy()
+    columns: dict[str, ndarray] = {}
     for metric, part in parts.items():
-        part = _in_order_of(first, part, stated, f"{metric}@{k}")
+        if not (first.index.is_unique and part.index.is_unique):
+            raise ValueError(f"an arm has several points of {metric}@{k} at one value")
+        places = part.index.get_indexer(first.index)
+        if len(part) != len(first) or (places < 0).any():
+            raise ValueError(f"the table lacks {metric}@{k} for some arm")
+        part = part.iloc[places]
         ends = {metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
-        columns |= {name: part[source] for name, source in ends.items()}
-        missing = part.note.str.startswith(UNMEASURED) & (note == "")
-        note = note.mask(missing, f"{metric} " + part.note)
-    return pd.DataFrame(columns | {"note": note})
-
-
-def _in_order_of(
-    first: pd.DataFrame, part: pd.DataFrame, stated: list[str], name: str
-) -> pd.DataFrame:
-    """Rows of another metric in the order of the first one's, by what they state."""
-    both = (pd.MultiIndex.from_frame(rows[stated]) for rows in (first, part))
-    wanted, there = both
-    if not (wanted.is_unique and there.is_unique):
-        raise ValueError(f"an arm has several points of {name} at one value")
-    places = there.get_indexer(wanted)
-    if len(part) != len(first) or (places < 0).any():
-        raise ValueError(f"the table lacks {name} for some arm")
-    return part.iloc[places].reset_index(drop=True)
+        columns |= {name: part[source].to_numpy() for name, source in ends.items()}
+        missing = part.note.str.startswith(UNMEASURED).to_numpy() & (note == "")
+        note = np.where(missing, f"{metric} " + part.note, note)
+    return first.reset_index()[stated].assign(**columns, note=note)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.pages.picture import parse_filter
 from research.config import Config
 from research.data import load
 from research.data.cache import read_cached, write_cached
 from research.features.content import load_array, stamped
 from research.files import write_arrays
-from research.report.filters import parse_filter
 from research.report.records import (
     RunResult,
     Stacks,

@@ -10,9 +10,8 @@ from experiments.grid import Prediction
 from experiments.grids import GRIDS
 from experiments.pages import explore
 from research.evaluate.metrics import METRICS
-from research.report.contrasts import paired
 from research.report.records import save_records
-from tests.report.made import made_rows
+from tests.report.made import difference_of, made_rows
 
 HEADER = {
     "dataset": "ml-100k",
@@ -60,7 +59,7 @@ def test_every_record_is_on_the_page_with_its_numbers(call, tmp_path, write):
     assert section["file"] == "records/ml-100k/ssb.npz"
     arms = section["arms"]
     named = [cell[0] for cell in arms["cells"]]
-    found = paired(made_rows(), "in-batch", "full-softmax")
+    found = difference_of(made_rows(), "in-batch", "full-softmax")
     place = [(m["name"], m["k"]) for m in arms["measures"]].index(
         (METRICS["recall"].label, 20)
     )

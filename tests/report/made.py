@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from research.contrast import Contrast
+from research.report.contrasts import Paired, by_cell, difference
 from research.report.intervals import Interval, two_way
 from research.report.records import RunResult
 from research.types import Record
@@ -80,6 +82,15 @@ def crossed(values: np.ndarray) -> Interval:
 def paired(arm: np.ndarray, other: np.ndarray) -> Interval:
     """The mean of arm - other [u, s] with its interval, paired by user and seed."""
     return crossed(arm - other)
+
+
+def difference_of(
+    results: list[RunResult], arm, against, metric="recall", k=20, at=None, other=None
+) -> Paired:
+    """The difference of one arm from another, paired by user and seed."""
+    return difference(
+        by_cell(results), Contrast(arm, against, metric, k, at or {}, other)
+    )
 
 
 ARMS = {

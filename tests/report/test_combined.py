@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from research.contrast import Part, Stated, Term
-from research.report.contrasts import paired, values_of
+from research.report.contrasts import values_of
 from research.report.intervals import over_seeds, two_way
 from research.report.predictions import combined
 from research.types import InputError
-from tests.report.made import made_rows, swept_rows
+from tests.report.made import difference_of, made_rows, swept_rows
 
 FULL, LOGQ, NONE = "full-softmax", "in-batch+logq", "in-batch"
 
@@ -29,7 +29,7 @@ def recalls(rows, arm):
 @pytest.mark.parametrize(("metric", "k"), [("recall", 100), ("gini", 10)])
 def test_a_sum_of_two_is_their_contrast(rows, metric, k):
     stated = of_sum(Term(FULL), Term(NONE, factor=-1.0), metric=metric, k=k)
-    found = paired(rows, FULL, NONE, metric, k)
+    found = difference_of(rows, FULL, NONE, metric, k)
     numbers = found.difference, found.low, found.high
     assert combined(stated, {"": rows}).interval() == pytest.approx(numbers)
 
@@ -87,7 +87,7 @@ def test_swept_cells_are_told_apart():
     rows = swept_rows()
     at = [{"temperature": 0.05}, {"temperature": 0.2}]
     terms = Term(LOGQ, at[0]), Term(LOGQ, at[1], factor=-1.0)
-    found = paired(rows, LOGQ, LOGQ, at=at[0], against_at=at[1])
+    found = difference_of(rows, LOGQ, LOGQ, at=at[0], other=at[1])
     assert combined(of_sum(*terms), {"": rows}).mean == pytest.approx(found.difference)
 
 
@@ -123,7 +123,7 @@ def test_a_ratio_to_a_number_that_may_be_0_is_refused(rows):
         combined(of_sum(Term(NONE), over=lost), {"": rows})
 
 
-def test_cells_with_other_positives_are_not_paired(rows):
+def test_cells_with_other_positives_are_not_difference_of(rows):
     others = made_rows(world=9)
     mixed = [row for row in rows if row.arm == FULL]
     mixed += [row for row in others if row.arm == LOGQ]

@@ -15,7 +15,6 @@ from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     contrast_frame,
     contrast_texts,
-    paired,
     paired_users,
     verdict,
 )
@@ -25,7 +24,7 @@ from research.report.pictures import VERDICTS, save_figure, words_of
 from research.report.records import RunResult
 from research.report.tables import table
 from research.types import InputError
-from tests.report.made import made_record, made_rows, swept_rows, without
+from tests.report.made import difference_of, made_record, made_rows, swept_rows, without
 
 FULL, LOGQ = "full-softmax", "in-batch+logq"
 
@@ -50,7 +49,7 @@ def test_a_contrast_is_the_difference_of_the_long_table(rows):
     frame = table(rows, "in-batch").set_index(["arm", "metric", "k"])
     for metric, k in (("recall", 100), ("ndcg", 20), ("recall_tail", 20), ("gini", 10)):
         cell = frame.loc[(FULL, metric, k)]
-        found = paired(rows, FULL, "in-batch", metric, k)
+        found = difference_of(rows, FULL, "in-batch", metric, k)
         numbers = found.difference, found.low, found.high
         wanted = tuple(cell[["delta", "delta_low", "delta_high"]])
         assert numbers == pytest.approx(wanted, rel=1e-5, abs=1e-7)
@@ -64,11 +63,11 @@ def test_swept_cells_are_named_by_their_values():
     rows = swept_rows()
     rows += [RunResult("popularity", {}, seed, made_record(0)) for seed in range(3)]
     at, other = {"temperature": 0.2}, {"temperature": 0.05}
-    same = paired(rows, FULL, LOGQ, at=at)
-    one, two = (paired(rows, arm, "popularity", at=at) for arm in (FULL, LOGQ))
+    same = difference_of(rows, FULL, LOGQ, at=at)
+    one, two = (difference_of(rows, arm, "popularity", at=at) for arm in (FULL, LOGQ))
     assert same.difference == pytest.approx(one.difference - two.difference)
-    across = paired(rows, FULL, FULL, "recall", 20, at, other)
-    turned = paired(rows, FULL, FULL, "recall", 20, other, at)
+    across = difference_of(rows, FULL, FULL, "recall", 20, at, other)
+    turned = difference_of(rows, FULL, FULL, "recall", 20, other, at)
     assert across.difference == pytest.approx(-turned.difference)
     assert across.p == pytest.approx(turned.p)
 
@@ -109,7 +108,7 @@ def test_equivalence_is_two_one_sided_tests():
     near = record._replace(rank=later.astype(np.uint8))
     arms = {"a": near, "b": record}
     rows = [RunResult(arm, {}, s, found) for arm, found in arms.items() for s in (0, 1)]
-    found = paired(rows, "a", "b")
+    found = difference_of(rows, "a", "b")
     entry = METRICS["recall"]
     gaps = entry.of(near, 20) - entry.of(record, 20)
     margin = 0.02 * entry.of(record, 20).mean()
@@ -250,34 +249,36 @@ def test_the_family_is_of_the_contrasts_that_have_a_test(seeds, tests):
 def test_copies_of_one_run_are_not_several_seeds(rows):
     """Of two arms that draw nothing at random, and of one beside an arm that does."""
     rows = [*rows, *(RunResult("ease", {}, s, made_record(9)) for s in range(3))]
-    found = paired(rows, "ease", "popularity", "coverage")
+    found = difference_of(rows, "ease", "popularity", "coverage")
     assert found.difference != 0
     assert np.isnan([found.low, found.high, found.p, found.p_equivalence]).all()
     (row,) = contrast_frame(
         rows, [Contrast("ease", "popularity", "coverage")]
     ).itertuples()
     assert (row.verdict, row.note) == ("not tested", "the same lists with every seed")
-    assert paired(rows, "ease", "in-batch", "coverage").p < 1
-    assert paired(rows, "ease", "popularity").p < 1, "users are a sample all the same"
+    assert difference_of(rows, "ease", "in-batch", "coverage").p < 1
+    assert difference_of(rows, "ease", "popularity").p < 1, (
+        "users are a sample all the same"
+    )
 
 
 def test_what_cannot_be_paired_is_refused(rows):
     fewer = [*rows[:3], *rows[3:5]]
     with pytest.raises(InputError, match="different seeds"):
-        paired(fewer, LOGQ, "in-batch")
+        difference_of(fewer, LOGQ, "in-batch")
     later = [*rows[:3], *(row._replace(seed=row.seed + 1) for row in rows[3:6])]
     with pytest.raises(InputError, match="different seeds"):
-        paired(later, LOGQ, "in-batch")
+        difference_of(later, LOGQ, "in-batch")
     other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(InputError, match="different users"):
-        paired([*rows, *other], "other", "in-batch")
+        difference_of([*rows, *other], "other", "in-batch")
     for row in rows[3:6]:  # of which no user has a positive in the tail
         record = row.record._replace(band=np.zeros_like(row.record.band))
         other.append(row._replace(arm="no tail", record=record))
     with pytest.raises(InputError, match="different users"):
-        paired([*rows, *other], "no tail", "in-batch", "recall_tail")
+        difference_of([*rows, *other], "no tail", "in-batch", "recall_tail")
     with pytest.raises(InputError, match="unknown metric 'recal'"):
-        paired(rows, LOGQ, "in-batch", "recal")
+        difference_of(rows, LOGQ, "in-batch", "recal")
     with pytest.raises(ValueError, match="full-softmax-vs-in-batch-recall-20"):
         contrast_frame(rows, [Contrast(FULL, "in-batch")] * 2)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.__main__ import main
-from research.report.filters import parse_filter
+from experiments.pages.picture import parse_filter
 from research.report.pages import QUICK_MARK, csv_text
 from research.report.pictures import words_in
 from research.report.records import save_records

@@ -15,7 +15,6 @@ from research.report.pictures import (
     VERDICTS,
     blank,
     families,
-    lacking,
     look,
     looks,
     points_alone,
@@ -138,15 +137,6 @@ def test_a_label_without_room_is_named_in_a_legend():
     assert place_labels(axes, at, ["long " * 60], ["#000000"], at) == [0]
 
 
-def test_numbers_have_shades_and_rows_have_panels(frame):
-    plot = Plot("scatter", "value", "value", "t", facet="metric", row="arm")
-    figure, _ = draw(plot, frame)
-    assert len(figure.axes) == 6
-    assert figure.axes[0].get_title(loc="left") == "in-batch, a"
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["t 0.1", "t 0.2", "t 0.4"]
-
-
 @pytest.mark.parametrize("kind", ["forest", "lines", "scatter", "bars"])
 def test_saved_with_points_and_words_in_the_same_bytes(frame, tmp_path, kind):
     x, y = ("value", "name") if kind == "forest" else ("t", "value")
@@ -225,7 +215,6 @@ def test_a_character_that_no_font_has_is_one_line_for_all_figures(tmp_path, caps
         for n, figure in enumerate(figures):
             save_figure(figure, pd.DataFrame({"n": [n]}), tmp_path / f"{n}")
     said = capsys.readouterr().err
-    assert said.startswith(f"figures show {NOWHERE} as boxes: ")
+    assert said.startswith(f"figures show {NOWHERE} as a box: ")
     assert said.count("\n") == 1
     assert families()[0] == FIRST  # an installed font moves no letter in English
-    assert lacking("in-batch+logq, 95 % ± 0.01 \N{GREEK SMALL LETTER ALPHA}") == ""

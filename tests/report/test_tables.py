@@ -6,13 +6,19 @@ import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
 from research.report import tables
-from research.report.contrasts import paired as difference
 from research.report.intervals import over_seeds
 from research.report.pages import csv_text, marks, read_table, write_report, write_texts
 from research.report.records import RunResult
 from research.report.tables import measure, swept_columns, table, typed, wide
 from research.types import InputError
-from tests.report.made import crossed, made_record, made_rows, paired, swept_rows
+from tests.report.made import (
+    crossed,
+    difference_of,
+    made_record,
+    made_rows,
+    paired,
+    swept_rows,
+)
 
 COLUMNS = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 COLUMNS += ["temperature"]
@@ -255,7 +261,7 @@ def test_runs_of_other_splits_are_not_paired_by_user(named):
     assert set(two.note) == {"no difference: one is judged by other positives"}
     assert set(marks(measure(rows))) == {""}
     with pytest.raises(InputError, match="judged by other positives"):
-        difference(rows, "two", "one")
+        difference_of(rows, "two", "one")
     alike = [rows[0], rows[0]._replace(arm="two")]
     assert table(alike, "one").delta.notna().any()
 
@@ -330,48 +336,35 @@ def test_a_table_has_the_cut_offs_that_all_its_records_have(tmp_path, rows):
 
 
 def test_every_row_states_the_temperature_of_its_runs(tmp_path):
-    """That of the settings, else of the sweep, else of the curve's end, else none."""
+    """That of the settings, else of the sweep, else none."""
     records = [made_record(seed) for seed in range(4)]
     curve = {"temperature": [1.0, float(np.float32(0.07))], "loss": [2.0, 1.0]}
     rows = [
         RunResult("told", {}, 0, records[0], "", curve, {"temperature": 0.3}),
         RunResult("swept", {"temperature": 0.15}, 0, records[1], "", curve),
-        RunResult("curve", {}, 0, records[2], "", curve),
         RunResult("baseline", {}, 0, records[3]),
         RunResult("lost", {}, 0, None, "why", None, {"temperature": 0.2}),
     ]
     frame = write_report(rows, "told", tmp_path / "t", "T", SWEPT)
     stated = frame.groupby("arm", sort=False).temperature.agg(["min", "max"])
-    expected = {"told": 0.3, "swept": 0.15, "curve": 0.07, "lost": 0.2}
+    expected = {"told": 0.3, "swept": 0.15, "lost": 0.2}
     for arm, value in expected.items():
         assert stated.loc[arm].tolist() == [value, value], arm
     assert stated.loc["baseline"].isna().all()
     assert swept_columns(frame) == []  # no arm has two
     text = (tmp_path / "t.md").read_text()
     assert "| arm | temperature |" in text
-    for row in ("| `told` | 0.3 |", "| `curve` | 0.07 |", "| `baseline` | - |"):
+    for row in ("| `told` | 0.3 |", "| `baseline` | - |"):
         assert row in text
     assert swept_columns(table(swept_rows(), "in-batch")) == SWEPT
 
 
-@pytest.mark.parametrize("stacked", [1, 300, 1 << 18])
-def test_intervals_at_once_are_those_of_each_estimate(rows, monkeypatch, stacked):
-    monkeypatch.setattr(tables, "STACKED", stacked)
-    one, other, *_ = measure(rows)
-    asked = [(one, key, with_) for key in one.means for with_ in (None, other)]
-    found = tables.intervals(asked)
-    for interval, of in zip(found, asked, strict=True):
-        expected = tables.estimate(*of).interval()
-        np.testing.assert_allclose(interval, expected, rtol=1e-12, atol=1e-15)
-    assert len({*found}) > len(asked) // 2  # each has its own
-
-
-def test_intervals_of_different_users_are_refused(rows):
+def test_a_difference_over_other_users_is_refused(rows):
     one, other, *_ = measure(rows)
     key = Key("recall", 20)
     fewer = other._replace(users=other.users | {key: 1})
     with pytest.raises(ValueError, match="no paired difference"):
-        tables.intervals([(one, key, None), (one, key, fewer)])
+        tables.interval(one, key, fewer)
 
 
 def test_a_sorted_table_is_as_wide_as_before(frame):

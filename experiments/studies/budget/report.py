@@ -16,7 +16,6 @@ from experiments.studies.budget import LOSSES, MEASURED, NAME, RANDOM, REFERENCE
 from experiments.study import Report
 from research.contrast import NOT_DIFFERENT, Contrast
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.colours import around_zero, draw_line
 from research.report.contrasts import (
     UNTESTED,
     Paired,
@@ -34,7 +33,15 @@ from research.report.pages import (
     number_text,
     seeds_text,
 )
-from research.report.pictures import VERDICTS, Drawing, blank, legend_above, styled
+from research.report.pictures import (
+    VERDICTS,
+    Drawing,
+    around_zero,
+    blank,
+    draw_line,
+    legend_above,
+    styled,
+)
 from research.report.predictions import outcome, statement
 from research.report.records import Stored
 

@@ -12,12 +12,14 @@ from numpy import ndarray
 from experiments.studies.outside import Cell, read_cells
 from experiments.studies.outside.runs import expected
 from experiments.study import Report
-from research.report.colours import BAD, GOOD, around_zero
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import markdown_table, number_text
 from research.report.pictures import (
+    BAD,
+    GOOD,
     Drawing,
     Look,
+    around_zero,
     blank,
     legend_above,
     notes_below,
