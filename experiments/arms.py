@@ -229,7 +229,7 @@ _FIFO, _VECTORS = _beside("fifo-cache:4096"), _beside("vector-cache:1024")
 ARMS: dict[str, dict[str, Any]] = {
     # Baselines, with their default options.
     **{name: {"model": name} for name in BASELINES},
-    "ease-l2-32000": {"model": "ease", "baseline": ("l2=32000",)},
+    "ease-l2-32000": {"model": "ease,l2=32000"},
     # {uniform, in-batch} by {sigmoid, softmax}, and the corrected pointwise loss.
     "pointwise-sigmoid": {"loss": "sigmoid", "negatives": ("uniform-per-row:8",)},
     "in-batch-sigmoid": {"loss": "sigmoid"},

@@ -40,8 +40,8 @@ MADE_BY = "made_by"  # among the arrays of the vectors
 def baseline(run: Prepared) -> Scorer:
     """The scorer of a config's baseline, fitted."""
     config = run.config
-    values = option_values(config.model, config.baseline)
-    scorer: Scorer = BASELINES[config.model].fit(run.fold, values, config.seed)
+    values = option_values(config.model)
+    scorer: Scorer = BASELINES.choose(config.model).fit(run.fold, values, config.seed)
     return scorer
 
 

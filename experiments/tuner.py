@@ -198,7 +198,7 @@ def known(
 
 def is_seeded(config: Config) -> bool:
     """Whether a run of a config depends on its seed."""
-    return is_towers(config) or BASELINES[config.model].seeded
+    return is_towers(config) or BASELINES.choose(config.model).seeded
 
 
 def choices_path(out: Path, config: Config, grid: Grid) -> Path:
@@ -248,7 +248,9 @@ def _points(ranges: Mapping[str, Values], trials: int) -> list[dict[str, float]]
 
 def _ranges(config: Config, swept: Mapping[str, Any]) -> dict[str, Values]:
     """What is tried of a config: none of what its grid sweeps."""
-    ranges = TOWERS if is_towers(config) else OPTIONS.get(config.model, {})
+    ranges = (
+        TOWERS if is_towers(config) else OPTIONS.get(config.model.partition(",")[0], {})
+    )
     return {name: values for name, values in ranges.items() if name not in swept}
 
 
@@ -257,7 +259,8 @@ def _changes(config: Config, values: Mapping[str, float]) -> dict[str, Any]:
     if is_towers(config):
         return dict(values)
     words = tuple(f"{name}={value:g}" for name, value in values.items())
-    return {"baseline": words} if words else {}
+    name = config.model.partition(",")[0]
+    return {"model": ",".join([name, *words])} if words else {}
 
 
 def _on_validation(config: Config, data_dir: str | None) -> Config:
@@ -362,7 +365,7 @@ def how_chosen(ran: Sequence["RunResult"], choices: Iterable[Choice]) -> str:
     fields = [f for f in (*TOWERS, *BY_LOOKS) if any(f in one.changes for one in made)]
     words = [field.replace("_", " ") for field in fields]
     what = [f"the {_listed(words)} of each trained arm"] if fields else []
-    if any("baseline" in choice.changes for choice in made):
+    if any("model" in choice.changes for choice in made):
         what.append("the options of baselines")
     if not what:
         return ""
@@ -411,7 +414,8 @@ def _write(
             row: dict[str, Any] = dict(zip(("arm", "swept"), key, strict=True))
             row |= {"config": ids[key], "trial": trial.number, "seed": trial.cell.seed}
             row |= {name: trial.values.get(name, "") for name in TOWERS}
-            row["baseline"] = " ".join(trial.cell.config.baseline)
+            model = trial.cell.config.model
+            row["model"] = "" if is_towers(trial.cell.config) else model
             row |= {"looks": len(trial.ndcg), "ndcg": f"{trial.ndcg.max():.6f}"}
             row |= {"seconds": f"{trial.seconds:.1f}", "most": trial.cell.config.epochs}
             row |= {"chosen": int(chosen)}
@@ -439,8 +443,8 @@ def _read(chosen: Sequence[Mapping[str, str]], rows: Sequence[Any]) -> Choice:
     }
     if row["epochs"]:
         changes["epochs"] = int(row["epochs"])
-    if row["baseline"]:
-        changes["baseline"] = tuple(row["baseline"].split())
+    if "," in row["model"]:
+        changes["model"] = row["model"]
     return Choice(
         changes,
         float(row["mean"] or "nan"),

@@ -9,9 +9,8 @@ a compilation of its own.
 
 import dataclasses
 import functools
-import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -36,11 +35,10 @@ from research.marks import (
     SERVING,
     SWEPT,
     Role,
-    check_number,
     marked,
     marks_of,
 )
-from research.types import InputError, choose
+from research.types import InputError
 
 GROUPS = (
     DataFields,
@@ -199,36 +197,3 @@ def training_fields(config: Config) -> dict[str, object]:
     serving = marked(Config, SERVING)
     unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}
-
-
-def named_values(
-    words: Sequence[str], defaults: Mapping[str, float], field: str, owner: str
-) -> dict[str, float]:
-    """The defaults, changed by words NAME=VALUE.
-
-    Raises:
-      InputError: an unknown name, a value that isn't a finite number, a name twice.
-
-    >>> named_values(["margin=0.5"], {"margin": 1.0, "power": 2.0}, "hyper", "hinge")
-    {'margin': 0.5, 'power': 2.0}
-    """
-    values = dict(defaults)
-    seen: set[str] = set()
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not defaults:
-            raise InputError(f"{field} {word}: {owner} has none to set")
-        choose(name, defaults, f"{field} of {owner}")
-        if name in seen:
-            raise InputError(f"{field} names {name} twice")
-        try:
-            values[name] = float(text) if equals else math.nan
-        except ValueError:
-            values[name] = math.nan
-        if not math.isfinite(values[name]):
-            raise InputError(
-                f"{field} '{word}': expected {name}=NUMBER, a finite number"
-            )
-        check_number(f"{name} of {owner}", values[name])
-        seen.add(name)
-    return values

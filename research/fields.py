@@ -116,12 +116,11 @@ class DataFields(Group):
 
 @dataclass(frozen=True)
 class ModelFields(Group):
-    """Which model is fitted: the two towers, or a baseline with its own values."""
+    """Which model is fitted: the two towers, or a baseline."""
 
     model: str = "two-tower"
-    """Model: two-tower, or a baseline."""
-    baseline: tuple[str, ...] = ()
-    """The baseline's own values, as NAME=VALUE; the others keep their defaults."""
+    """Model: two-tower, or a baseline, with its own values after commas, as ease,l2=300
+    (the others keep their defaults)."""
 
 
 @dataclass(frozen=True)

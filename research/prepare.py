@@ -114,19 +114,16 @@ def check_config(config: Config) -> None:
     """
     check_encoder(config)  # first, as it says why some names are refused
     config.check()
-    choose(config.model, {TOWERS: None, **BASELINES}, "model")
+    choose(config.model.partition(",")[0], {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
     check_layers(config)
     check_positives(config)
     check_negatives(config)
-    if is_towers(config):
-        if config.baseline:
-            raise InputError(
-                f"baseline {' '.join(config.baseline)}: model {TOWERS} has none to set"
-            )
-    else:
-        option_values(config.model, config.baseline)
+    if not is_towers(config):
+        if config.model.startswith(TOWERS):
+            raise InputError(f"model {config.model}: {TOWERS} takes no values")
+        option_values(config.model)
         for name in ("ips", "exposure", "min_clicks"):
             if value := getattr(config, name):
                 raise InputError(f"{name} is {value:g}: model {config.model} has none")
@@ -148,7 +145,7 @@ def check_times(config: Config, timed: bool) -> None:
     kind = read(config.positives, POSITIVES)
     sessions = kind.name == "item-item"
     halves = kind.values.get("halves") == "time"
-    model = not is_towers(config) and BASELINES[config.model].timed
+    model = not is_towers(config) and BASELINES.choose(config.model).timed
     reasons = {
         f"model {config.model}": model,
         f"encoder {config.encoder}": ENCODERS[config.encoder].ordered,
@@ -216,13 +213,14 @@ def named(config: Config, fold: Fold) -> Config:
 
 def _baseline(config: Config, fold: Fold) -> Config:
     """The config of a baseline: its own values named, all else at its default."""
-    entry = BASELINES[config.model]
-    values = option_values(config.model, config.baseline, is_large(fold))
+    entry = BASELINES.choose(config.model)
+    values = option_values(config.model, is_large(fold))
     check_squares(config.model, entry.squares, fold.fitted.n_items)
-    kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library", "model")
+    kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library")
+    words = [f"{name}={value:.12g}" for name, value in values.items()]
     return Config(
         **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
-        baseline=tuple(f"{name}={value:.12g}" for name, value in values.items()),
+        model=",".join([config.model.partition(",")[0], *words]),
         seed=config.seed if entry.seeded else 0,
     )
 

@@ -246,8 +246,8 @@ def _answer(
 
 def _values(config: Config) -> str:
     """What is to be set, in words."""
-    if config.baseline:
-        return " ".join(config.baseline)
+    if "," in config.model:
+        return " ".join(config.model.split(",")[1:])
     return (
         f"temperature {config.temperature:g}, learning rate {config.learning_rate:g}, "
         f"{config.epochs} epochs, prior {config.prior:g}"
@@ -266,7 +266,7 @@ def _train_command(cell: Cell, model: Path, out: Path) -> str:
             words.append(f"--{name.replace('_', '-')}")
             several = isinstance(value, tuple)
             words += map(str, value if several else [value])
-    if not config.baseline and config.model == usual["model"]:
+    if config.model == usual["model"]:
         words += ["--save", str(model)]
     command = ["train", *words, "--out", str(out)]
     return f"python -m experiments {shlex.join(command)}"

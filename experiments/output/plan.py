@@ -185,6 +185,6 @@ def _unused(
 def label(cell: Cell) -> str:
     """A run's name in messages and folders: arm, swept values, seed."""
     swept = [f"{name} {swept_text(value)}" for name, value in cell.swept.items()]
-    seeded = is_towers(cell.config) or BASELINES[cell.config.model].seeded
+    seeded = is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
     seed = [f"seed {cell.seed}"] if seeded else []
     return " ".join([cell.arm, *swept, *seed])

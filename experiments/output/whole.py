@@ -71,12 +71,12 @@ def whole_cells(
 
 
 def _seeded(cell: Cell) -> bool:
-    return is_towers(cell.config) or BASELINES[cell.config.model].seeded
+    return is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
 
 
 def _seedless(arm: str) -> bool:
     """Whether an arm's numbers are the same with every seed."""
-    model = str(ARMS.get(arm, {}).get("model"))
+    model = str(ARMS.get(arm, {}).get("model")).partition(",")[0]
     return model in BASELINES and not BASELINES[model].seeded
 
 

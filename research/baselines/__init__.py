@@ -1,6 +1,6 @@
 """The registry of baselines: models to beat, ranked like the towers.
 
-values = option_values("ease", ("l2=200",))
+values = option_values("ease,l2=200")
 scorer = BASELINES["ease"].fit(fold, values, seed=0)
 lists = rank_scores(scorer, fold.fitted.n_items, *seen_items_of(fold))
 
@@ -10,7 +10,7 @@ Defaults are the options that were chosen on the validation part of MovieLens 10
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from research.config import named_values
+from research.entries import Value, read
 from research.registry import Registry, deferred
 from research.types import Fold, InputError
 
@@ -47,6 +47,11 @@ class Baseline(NamedTuple):
     seeded: bool = False
     timed: bool = False
     squares: int = 0
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What may stand behind its name."""
+        return {n: Value(float(option.default)) for n, option in self.options.items()}
 
 
 def _baseline(
@@ -134,23 +139,22 @@ BASELINES: Registry[Baseline] = Registry(
 )
 
 
-def option_values(
-    name: str, words: tuple[str, ...], large: bool = False
-) -> dict[str, float]:
-    """The options of a baseline: its defaults, changed by words NAME=VALUE.
+def option_values(model: str, large: bool = False) -> dict[str, float]:
+    """The options of a baseline: its defaults, and those behind its name.
 
     Raises:
       InputError: an unknown baseline or option; a value that is no finite number, or is
         below what the option allows.
     """
-    options = BASELINES.choose(name).options
-    defaults = {
-        n: float(o.large if large and o.large is not None else o.default)
-        for n, o in options.items()
-    }
-    values = named_values(words, defaults, "baseline", name)
+    name, entry, values, _ = read(model, BASELINES)
+    options = entry.options
+    given = [word.partition("=")[0] for word in model.split(",")[1:]]
+    if large:
+        larger = {n: o.large for n, o in options.items() if o.large is not None}
+        values = {**values, **{n: v for n, v in larger.items() if n not in given}}
+    values = {n: float(value) for n, value in values.items()}
     for n, value in values.items():
-        option, what = options[n], f"baseline {n}={value:g} of {name}: it"
+        option, what = options[n], f"{name}'s {n} is {value:g}: it"
         if value < option.least or (option.above and value == option.least):
             bound = "above" if option.above else "at least"
             raise InputError(f"{what} must be {bound} {option.least:g}")

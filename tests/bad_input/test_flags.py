@@ -32,9 +32,8 @@ NO_NUMBERS = {
 }
 # What a field without marks can't be; its other values are checked by its stage.
 OTHERS = {
-    "model": ("", "eas", "two tower"),
+    "model": ("", "eas", "two tower", "two-tower,l2=3", "ease,nope=1"),
     "columns": ("x", "user=", "person=uid", "user=a"),
-    "baseline": ("nope=1", "l2=3"),
     "user_features": ("nonsense", "year", ""),
     "item_features": ("nonsense", "age", "array", ""),
     "item_array": ("nowhere.npy", "."),

@@ -126,7 +126,7 @@ def test_scores_tend_to_the_log_of_how_often_items_go_together():
     held = [(user + k, (k + 1) % 3) for k in range(3)]
     fold = fold_of(pairs + single, held, user + 3, np.ones((3, 1), bool))
     words = ("dim=4", "epochs=400", "learning_rate=0.02", "negatives=3", "power=0.75")
-    values = option_values("item2vec", (*words, "prior=1"))
+    values = option_values(",".join(["item2vec", *words, "prior=1"]))
     scores = item2vec(fold, values, 0)(slice(0, 3), slice(0, 3))
     share = np.exp(scores + math.log(3))  # of j given i: the k draws are shared out
     expected = np.array([[0, 300, 100], [300, 0, 200], [100, 200, 0]], float)
@@ -139,7 +139,7 @@ def test_one_click_a_user_has_no_partners():
     fitted, held = [(u, u) for u in range(4)], [(u, u + 1) for u in range(4)]
     fold = fold_of(fitted, held, 4, np.ones((6, 1), bool))
     with pytest.raises(InputError, match="no user has two fitted positives"):
-        item2vec(fold, option_values("item2vec", ()))
+        item2vec(fold, option_values("item2vec"))
 
 
 @pytest.mark.parametrize(("history", "kept"), [(0, 3), (2, 2), (9, 3)])

@@ -52,7 +52,7 @@ def test_baselines_of_100k(ratings, split, salt, held, expected):
     seen = seen_items_of(phase)
     for name, (recall, ndcg) in expected.items():
         baseline = BASELINES[name]
-        scorer = baseline.fit(phase, option_values(name, ()), 0)
+        scorer = baseline.fit(phase, option_values(name), 0)
         lists = rank_scores(scorer, phase.fitted.n_items, *seen)
         got = recall_and_ndcg(evaluate(phase, lists), 20)
         assert got[0] == pytest.approx(recall, abs=TOLERANCE[name])

@@ -82,8 +82,8 @@ train --negatives uniform | number of draws
 train --negatives in-batch:3 | 'in-batch:3'
 train --threshold 9 | threshold | 9
 train --batch 5000 | batch 5000 | training part | pairs
-train --model ease --baseline l2=0 | l2=0 of ease | above 0
-train --baseline l2=3 | baseline l2=3 | two-tower has none
+train --model ease,l2=0 | ease's l2 is 0 | above 0
+train --model two-tower,l2=3 | two-tower takes no values
 train --positives item-item,gap=0 | item-item's gap is 0 | above 0
 train --positives user-user,halves=tme | 'tme' | nearest: time
 train --positives item-itm | kind of positives 'item-itm' | nearest: item-item

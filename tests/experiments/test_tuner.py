@@ -82,7 +82,7 @@ def test_points_of_a_baseline_are_options_that_it_has(model):
 
     for point in _points(OPTIONS[model], 9):
         words = tuple(f"{name}={value:g}" for name, value in point.items())
-        option_values(model, words)
+        option_values(",".join([model, *words]))
 
 
 def test_a_value_near_an_end_of_its_range_is_told():
@@ -207,7 +207,7 @@ def test_a_page_tells_what_was_chosen_and_of_how_many_trials():
         "Validation chose the temperature and prior of each trained arm, in NDCG@20, "
         "among 4 to 8 trials. Priors: 0 (`a prior 0`), 0.5 (`a`)."
     )
-    options = choice(8, baseline=("l2=3",))
+    options = choice(8, model="ease,l2=3")
     assert "of each trained arm and the options of baselines" in how_chosen(
         ran, [*made, options]
     )

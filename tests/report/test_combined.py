@@ -123,7 +123,7 @@ def test_a_ratio_to_a_number_that_may_be_0_is_refused(rows):
         combined(of_sum(Term(NONE), over=lost), {"": rows})
 
 
-def test_cells_with_other_positives_are_not_difference_of(rows):
+def test_cells_with_other_positives_are_not_paired(rows):
     others = made_rows(world=9)
     mixed = [row for row in rows if row.arm == FULL]
     mixed += [row for row in others if row.arm == LOGQ]

@@ -48,7 +48,7 @@ SHARED: dict[str, Any] = {"negatives": ("uniform:1024",), "mask_user_positives":
 AT_20_AMAZON: dict[str, Any] = {
     **SHARED,
     "temperature": 0.2,
-    "hyper": ("width=2.25", "every=20"),
+    "loss": "sl-at-k,width=2.25,every=20",
 }
 
 # BPR as Cornac trains it: 10 factors and item biases, one pair at a time at the rate
@@ -174,11 +174,11 @@ ROUNDED_DOWN: dict[str, tuple[str, dict[str, Any]]] = {
 
 def _recbole_1m(arm: str, *options: str, protocol: str = "recbole") -> Run:
     data = "ml-1m-ge3/interactions-unsplit.csv.gz"
-    return Run(data, protocol, arm, {"baseline": options})
+    return Run(data, protocol, arm, {"model": ",".join([arm, *options])})
 
 
 _RECBOLE_BPR = {"batch": 4096, "epochs": 300}
-_ALL_NEIGHBOURS = {"baseline": ("neighbours=100000",)}
+_ALL_NEIGHBOURS = {"model": "item-knn,neighbours=100000"}
 
 
 def _references(data: str, protocol: str) -> dict[str, Run]:
@@ -186,7 +186,7 @@ def _references(data: str, protocol: str) -> dict[str, Run]:
     rows = {
         "popularity": Run(data, protocol, "popularity", seeds=1),
         "item-cosine": Run(data, protocol, "item-knn", _ALL_NEIGHBOURS, 1),
-        "ease-500": Run(data, protocol, "ease", {"baseline": ("l2=500",)}, 1),
+        "ease-500": Run(data, protocol, "ease", {"model": "ease,l2=500"}, 1),
     }
     return {f"{data} {name}": run for name, run in rows.items()}
 
@@ -205,10 +205,10 @@ _irb = functools.partial(_mf, _IRB, "validated")
 _amazon = functools.partial(_mf, _AMAZON, "validated")
 _shifted = functools.partial(_mf, _SHIFTED, "whole")
 _LAMBDA: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 1e-5}
-_LLPAUC: dict[str, Any] = {"learning_rate": 0.1, "hyper": ("tpr=0.5", "fpr=0.01")}
+_LLPAUC: dict[str, Any] = {"learning_rate": 0.1, "loss": "llpauc,tpr=0.5,fpr=0.01"}
 _SL: dict[str, Any] = {**SHARED, "temperature": 0.2}
 _OWN_200: dict[str, Any] = {"temperature": 0.2, "negatives": ("uniform-outside:200",)}
-_AT_20: dict[str, Any] = {**_OWN_200, "hyper": ("width=3", "every=5")}
+_AT_20: dict[str, Any] = {**_OWN_200, "loss": "sl-at-k,width=3,every=5"}
 
 
 def _sl_at_20(data: str, settings: dict[str, Any]) -> dict[str, Run]:
@@ -233,7 +233,7 @@ def _other_set(data: str, *rows: str) -> dict[str, Run]:
     """
     fast = {**SHARED, "learning_rate": 0.1}
     psl = {"loss": "psl-relu", "temperature": 0.05}
-    at_20 = {**SHARED, "temperature": 0.1, "hyper": ("width=1", "every=20")}
+    at_20 = {**SHARED, "temperature": 0.1, "loss": "sl-at-k,width=1,every=20"}
     of_arm: dict[str, tuple[str, dict[str, Any]]] = {
         "bpr": ("mf-dot", {"weight_decay": 1e-6}),
         "sl": ("mf-cosine", {**fast, "temperature": 0.1}),
@@ -269,7 +269,7 @@ RUNS: dict[str, Run] = {
             ("bpr (no early end)", "recbole, no early end", "mf-dot", _RECBOLE_BPR),
             ("popularity", "recbole", "popularity", {}),
             ("item-cosine", "recbole", "item-knn", _ALL_NEIGHBOURS),
-            ("ease-500", "recbole", "ease", {"baseline": ("l2=500",)}),
+            ("ease-500", "recbole", "ease", {"model": "ease,l2=500"}),
         )
     },
     f"{_CORNAC} bpr": Run(_CORNAC, "cornac", "mf-dot", AS_CORNAC, 5),
