@@ -37,7 +37,7 @@ each = $(foreach one,$(1),$(RUN) $(one) --out results$(NEXT))
 outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out results $(3))
 results: $(READY)
 	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 11 more"
-	$(RUN) ssb --seeds 5 --out results
+	$(RUN) ssb --seeds 8 --out results
 	$(RUN) recipe --out results
 	$(if $(OUTSIDE_DIR),$(RUN) recipe --seeds 1 --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(RUN) ssb-first --seeds 5 --out results

@@ -215,12 +215,13 @@ def _baseline(config: Config, fold: Fold) -> Config:
     """The config of a baseline: its own values named, all else at its default."""
     entry = BASELINES.choose(config.model)
     values = option_values(config.model, is_large(fold))
-    check_squares(config.model, entry.squares, fold.fitted.n_items)
+    name = config.model.partition(",")[0]
+    check_squares(name, entry.squares, fold.fitted.n_items)
     kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library")
     words = [f"{name}={value:.12g}" for name, value in values.items()]
     return Config(
         **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
-        model=",".join([config.model.partition(",")[0], *words]),
+        model=",".join([name, *words]),
         seed=config.seed if entry.seeded else 0,
     )
 
