@@ -8,7 +8,7 @@ from research.report.contrasts import values_of
 from research.report.intervals import over_seeds, two_way
 from research.report.predictions import combined
 from research.types import InputError
-from tests.report.made import difference_of, made_rows, swept_rows
+from tests.report.made import difference_of, made_rows
 
 FULL, LOGQ, NONE = "full-softmax", "in-batch+logq", "in-batch"
 
@@ -56,21 +56,6 @@ def test_a_ratio_has_the_error_of_the_delta_method(rows):
     assert half == pytest.approx((0.5 * ratio, 0.5 * found.error, found.df))
 
 
-def test_a_number_over_itself_is_1_for_sure(rows):
-    found = combined(of_sum(Term(FULL), over=(Term(FULL),)), {"": rows})
-    assert found.interval() == pytest.approx((1, 1, 1))
-
-
-def test_the_share_of_one_loss_in_another(rows):
-    """Of what in-batch loses to the full softmax, log q brings a part back."""
-    full, logq, none = (recalls(rows, arm).mean() for arm in (FULL, LOGQ, NONE))
-    lost = (Term(FULL), Term(NONE, factor=-1.0))
-    won = (Term(LOGQ), Term(NONE, factor=-1.0))
-    found = combined(of_sum(*won, over=lost), {"": rows})
-    assert found.mean == pytest.approx((logq - none) / (full - none))
-    assert found.interval().low < found.mean < found.interval().high
-
-
 def test_other_records_are_independent(rows):
     others = made_rows(seeds=2, users=30, world=1)
     mine, other = two_way(recalls(rows, FULL)), two_way(recalls(others, FULL))
@@ -81,14 +66,6 @@ def test_other_records_are_independent(rows):
     assert found.error**2 == pytest.approx(variances.sum())
     freedom = variances.sum() ** 2 / (variances**2 / [mine.df, other.df]).sum()
     assert found.df == pytest.approx(freedom)
-
-
-def test_swept_cells_are_told_apart():
-    rows = swept_rows()
-    at = [{"temperature": 0.05}, {"temperature": 0.2}]
-    terms = Term(LOGQ, at[0]), Term(LOGQ, at[1], factor=-1.0)
-    found = difference_of(rows, LOGQ, LOGQ, at=at[0], other=at[1])
-    assert combined(of_sum(*terms), {"": rows}).mean == pytest.approx(found.difference)
 
 
 def test_a_metric_of_all_lists_varies_over_seeds_alone(rows):

@@ -1,15 +1,15 @@
 """The figures of grids: which numbers of the long table they show, and their words."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.grids import GRIDS
 from research.evaluate.metrics import METRICS
-from research.report.contrasts import contrast_frame
 from research.report.figures import (
     arms_figure,
-    contrasts_figure,
     forest_figure,
     history_figure,
     history_frame,
@@ -172,31 +172,6 @@ def test_a_forest_leaves_arms_out_and_is_drawn_without_differences(arms, tmp_pat
     assert len(save_figure(*alone, tmp_path / "f")) == 2
 
 
-def test_contrasts_are_in_groups_and_counted_by_verdict():
-    grid = GRIDS["ssb"]
-    frame = contrast_frame(made_rows(), grid.contrasts)
-    figure, points = contrasts_figure(frame)
-    assert points is frame
-    some = frame[frame.difference.notna()]
-    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert len(names) > len(some)  # headings, too
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    for verdict, count in some.verdict.value_counts().items():
-        assert f"{verdict}, {count} of {len(some)}" in legend
-    words = "\n".join(words_of(figure))
-    assert f"without data: {frame.difference.isna().sum()}" in words
-    fewer = contrasts_figure(frame, without=("recall",)).figure
-    assert "far off, in the table alone: recall" in " ".join(words_of(fewer))
-
-
-def test_titles_claim_nothing(arms, sweep):
-    """No comparison: those are contrasts', which have verdicts."""
-    claims = ("raises", "lowers", "highest", "lowest", "best", "beats", "better than")
-    for drawing in (sweep_figure(sweep), tradeoff_figure(sweep), arms_figure(arms)):
-        text = " ".join(words_of(drawing.figure)).lower()
-        assert not [claim for claim in claims if claim in text]
-
-
 def test_moves_are_pale_at_a_given_value_and_full_at_an_arms_own():
     given = [
         RunResult(arm, {"prior": 0.0}, seed, made_record(n + seed, reach=0.05))
@@ -246,3 +221,21 @@ def test_learning_curves_are_means_over_seeds():
         history_figure(CURVES, ["lost"])
     with pytest.raises(InputError, match="no run has a training curve"):
         history_frame(CURVES[-1:])
+
+
+@pytest.mark.parametrize("values", [(0.05, 0.1, 0.5), (64.0, 1024.0, 16384.0)])
+def test_ticks_do_not_overlap_and_tell_the_scale(values):
+    frame = table(swept_rows(values, seeds=1), "in-batch")
+    figure = sweep_figure(frame, metrics=("recall", "coverage")).figure
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        labels = [
+            label
+            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels())
+            if low <= tick <= high
+        ]
+        assert len(labels) >= 2
+        ends = sorted(tuple(label.get_window_extent().intervalx) for label in labels)
+        for (_, right), (left, _) in itertools.pairwise(ends):
+            assert right < left

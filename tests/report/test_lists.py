@@ -8,7 +8,7 @@ import pytest
 from research.report.lists import compare_lists, titles, user_clicks, user_list
 from research.report.popularity import recall_by_decile
 from research.report.records import RunResult
-from research.types import InputError, Table
+from research.types import InputError
 from tests.report.served import served_result
 from tests.world import with_columns
 
@@ -148,22 +148,4 @@ def test_a_user_with_nothing_held_out_is_named_as_such(result, user):
         result.served, run=dataclasses.replace(run, task=task), lists=lists
     )
     with pytest.raises(InputError, match="has nothing held out"):
-        user_list(result._replace(served=served), user)
-
-
-def test_users_and_untitled_items_go_by_the_ids_of_the_file(result, user):
-    """Own data has ids of text, and what the library keeps in order are hashes."""
-    fold = result.served.fold
-    users, items = fold.fitted.users, fold.fitted.items
-    run = result.served.run
-    named = fold.fitted._replace(
-        users=users._replace(text=np.array([f"u{n}" for n in users.id])),
-        items=Table(items.id, {}, np.array([f"sku-{n}" for n in items.id])),
-    )
-    task = run.task._replace(fold=fold._replace(fitted=named))
-    served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
-    frame = user_list(result._replace(served=served), f"u{user}", k=5)
-    shown = result.served.lists[ROW, :5]
-    assert frame.title.tolist() == [f"sku-{n}" for n in items.id[shown]]
-    with pytest.raises(InputError, match=f"user {user} is not in the data set"):
         user_list(result._replace(served=served), user)

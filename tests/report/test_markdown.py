@@ -4,7 +4,7 @@ import pytest
 
 from research.evaluate.metrics import METRICS
 from research.report.pages import markdown, marks
-from research.report.tables import long_form, measure, table
+from research.report.tables import measure, table
 from research.types import InputError
 from tests.report.made import made_rows, swept_rows
 
@@ -88,12 +88,6 @@ def test_a_failed_row_says_why_and_breaks_nothing(rows):
     assert "a \\| b c" in text
 
 
-def test_without_marks_nothing_is_bold(rows):
-    text = markdown(table(rows, "in-batch"), "SSB")
-    assert "**" not in text
-    assert "†" not in text
-
-
 def test_swept_values_and_another_cut_off():
     text = markdown(table(swept_rows(), "in-batch"), "T", k=10)
     assert "| arm | temperature | R@10 |" in text
@@ -101,11 +95,3 @@ def test_swept_values_and_another_cut_off():
     assert all(row["ILD"] == "-" for row in parsed(text).values())
     with pytest.raises(InputError, match="no cut-off 11"):
         markdown(table(made_rows(), "in-batch"), "T", k=11)
-
-
-def test_without_a_reference_there_is_no_difference(rows):
-    text = markdown(long_form(measure(rows), "absent", []), "T")
-    assert "Δ" not in text
-    with_difference = parsed(markdown(table(rows, "in-batch"), "T"))
-    plain = {n: len([k for k in r if "Δ" not in k]) for n, r in with_difference.items()}
-    assert {name: len(row) for name, row in parsed(text).items()} == plain

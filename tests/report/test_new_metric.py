@@ -18,7 +18,7 @@ from research.report.pictures import Drawing, blank, save_figure, words_of
 from research.report.records import load_records, save_records
 from research.report.tables import measure, table, wide
 from tests.evaluate.made import random_fold
-from tests.report.made import made_record, made_rows
+from tests.report.made import made_rows
 
 HEADER = {"dataset": "made", "split": "ratio", "fit_on": "train", "quick": False}
 HEADER |= {"data_digest": "0" * 64}
@@ -195,16 +195,6 @@ def test_what_some_runs_lack_is_empty_there_and_said(tmp_path):
     assert "first" not in set(none.metric)  # none has it: no column, and no note
 
 
-def test_a_metric_that_no_cell_has_whole_still_has_its_column(tmp_path):
-    results = made_rows(seeds=2)
-    mixed = [with_first([r])[0] if r.seed else r for r in results]
-    with METRICS.added("first", FIRST):
-        write_report(mixed, "in-batch", tmp_path / "t", "T")
-    text = (tmp_path / "t.md").read_text()
-    assert set(cells(text, "first").values()) == {"-"}
-    assert "\nfirst: not measured in 4 of 8 runs.\n" in text
-
-
 def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
     """A figure and a table of the test's own; without a name, the arms one by one."""
 
@@ -243,11 +233,3 @@ def test_a_grid_names_its_figures_and_its_further_tables(tmp_path):
     read = read_table(tmp_path / "named" / "tables" / "made" / "toy.csv")
     pd.testing.assert_frame_equal(read, frame)
     assert (tmp_path / "named/tables/made/toy-counts.csv").read_text() == "runs\n4\n"
-
-
-def test_a_metric_may_be_of_all_lists_and_measured():
-    record = made_record(0)
-    record = record._replace(columns=record.columns | {"pairs": np.arange(4)})
-    entry = Metric("pairs", "?", per_user=False, column="pairs")
-    with METRICS.added("pairs", entry):
-        assert summary(record)["pairs"] == {10: 0.0, 20: 1.0, 50: 2.0, 100: 3.0}

@@ -88,22 +88,6 @@ def test_ranks_and_items_take_the_least_type_that_holds_them(tmp_path):
     assert unpack(pack(near)).depth == 500  # told, and not taken from the type
 
 
-def test_what_all_runs_share_costs_a_file_once(tmp_path):
-    """Items are as long as ranks and hardly compress; further runs hold none."""
-    fixed = {"users": 942, "items": 1447}
-    runs = [RunResult("a", {}, s, made_record(s, **fixed)) for s in range(2)]
-    new = [run._replace(record=deep(run.record)) for run in runs]
-    sizes = {
-        name: [
-            save_records(tmp_path / "r.npz", rows[:n]).stat().st_size for n in (1, 2)
-        ]
-        for name, rows in {"old": runs, "new": new}.items()
-    }
-    (old, two_old), (first, two) = sizes["old"], sizes["new"]
-    assert two - first < 1.1 * (two_old - old)
-    assert first < old + 2.5 * len(new[0].record.rank)
-
-
 def test_a_record_without_what_every_record_has_is_refused():
     arrays = pack(made_record(0))
     del arrays["exposure"]
@@ -181,27 +165,6 @@ def test_what_rows_share_is_stored_once(tmp_path):
     same(loaded[1].record, check(other))
 
 
-def test_a_stack_of_runs_is_smaller_than_an_array_per_run(tmp_path):
-    """Runs that differ in a twentieth of their places, as seeds of an arm do."""
-    base = deep(made_record(0, users=942, items=1447))
-    rng = np.random.default_rng(0)
-
-    def moved(record):
-        there = rng.random(len(record.rank)) < 0.05
-        return record._replace(rank=np.where(there, 0, record.rank))
-
-    runs = [RunResult("a", {}, seed, moved(base)) for seed in range(20)]
-    stacked = save_records(tmp_path / "new.npz", runs)
-    arrays, lines = {}, []
-    for seed, run in enumerate(runs):
-        parts = pack(run.record)
-        arrays |= {f"{name}{seed}": values for name, values in parts.items()}
-        line = run._asdict() | {"record": {name: f"{name}{seed}" for name in parts}}
-        lines.append({n: line[n] for n in line if n not in ("settings", "served")})
-    apart = save_stored(tmp_path / "old.npz", {}, arrays, rows=lines)
-    assert stacked.stat().st_size < apart.stat().st_size / 2
-
-
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<f2", "<f4", "<i8"])
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 5)])
 def test_stacked_arrays_come_back(dtype, shape):
@@ -262,23 +225,6 @@ def test_arrays_that_are_no_records_are_refused(tmp_path):
         load_records(tmp_path / "pickled.npz")
 
 
-def test_records_are_packed_smaller_than_other_arrays(tmp_path):
-    path = save_records(tmp_path / "a.npz", made_rows(users=300))
-    plain = write_arrays(tmp_path / "b.npz", read_arrays(path))
-    assert path.stat().st_size < plain.stat().st_size
-    for name, values in read_arrays(plain).items():
-        np.testing.assert_array_equal(read_arrays(path)[name], values)
-
-
-def test_truncated_file_is_refused(tmp_path):
-    path = save_records(tmp_path / "a.npz", made_rows())
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="not readable"):
-        load_records(path)
-
-
 def test_records_of_another_version_are_refused_whatever_they_hold(tmp_path):
     header = {"results_version": RECORDS_VERSION + 1}
     words = (
@@ -298,17 +244,6 @@ def test_a_study_is_no_grid(tmp_path):
     assert stored.arrays["a"].tolist() == [0, 1, 2]
     with pytest.raises(InputError, match=r"x\.npz: not a file of records .*no rows"):
         load_records(path)
-
-
-def test_a_column_of_any_name_comes_back(tmp_path):
-    record = made_record(0)
-    other = {"toy": np.linspace(0, 1, len(record.held)), "toys": np.arange(4)}
-    run = RunResult("a", {}, 0, record._replace(columns=record.columns | other))
-    (loaded,) = load_records(save_records(tmp_path / "a.npz", [run]))
-    columns = loaded.record.columns
-    assert list(columns) == [*record.columns, "toy", "toys"]
-    np.testing.assert_array_equal(columns["toy"], other["toy"].astype(np.float16))
-    assert columns["toys"].tolist() == [0, 1, 2, 3]
 
 
 def test_a_file_that_cant_be_written_whole_is_named(tmp_path):

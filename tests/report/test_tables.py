@@ -94,21 +94,6 @@ def test_whole_set_numbers_are_t_over_seeds(rows, frame):
     assert delta == pytest.approx(over_seeds(arm - reference).interval(), rel=1e-5)
 
 
-def test_two_seeds_have_no_interval_for_the_whole_set():
-    frame = table(made_rows(seeds=2), "in-batch")
-    row = cell(frame, "full-softmax", "gini")
-    assert row[["low", "high", "delta_low", "delta_high"]].isna().all()
-    assert not np.isnan(row["mean"])
-    assert not np.isnan(cell(frame, "full-softmax", "recall")["low"])
-
-
-def test_the_reference_is_not_compared_with_itself(frame):
-    reference = frame[frame.arm == "in-batch"]
-    assert (reference.against == "").all()
-    assert reference.delta.isna().all()
-    assert (frame[frame.arm != "in-batch"].against == "in-batch").all()
-
-
 def test_swept_values_are_paired_at_the_same_value():
     rows = swept_rows()
     rows += [RunResult("popularity", {}, s, made_record(0)) for s in range(3)]
@@ -123,15 +108,6 @@ def test_swept_values_are_paired_at_the_same_value():
         reference = means["in-batch", row.temperature]
         assert row.delta == pytest.approx(row.mean - reference, abs=3e-6)
     pd.testing.assert_frame_equal(frame, table(rows, "in-batch"))
-
-
-def test_order_of_runs_changes_nothing_but_the_order_of_arms(rows, frame):
-    turned = table(rows[::-1], "in-batch")
-    order = ["arm", "metric", "k"]
-    pd.testing.assert_frame_equal(
-        turned.sort_values(order, ignore_index=True),
-        frame.sort_values(order, ignore_index=True),
-    )
 
 
 def test_a_hole_is_a_hole(rows, frame):
@@ -220,15 +196,6 @@ def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
     pd.testing.assert_series_equal(marks(measure(rows), [20]), at_20)
 
 
-def test_report_gives_what_table_gives(tmp_path, rows, frame):
-    written = write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
-    pd.testing.assert_frame_equal(written, frame)
-    first = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
-    write_report(rows, "in-batch", tmp_path / "deep" / "t", "Title")
-    again = [(tmp_path / "deep" / f"t.{kind}").read_bytes() for kind in ("csv", "md")]
-    assert first == again
-
-
 def test_runs_that_are_not_one_table_are_refused(rows):
     with pytest.raises(ValueError, match=r"seed twice among \[0, 0, 1, 2\]"):
         table([*rows, rows[0]], "in-batch")
@@ -289,14 +256,6 @@ def test_a_swept_cell_over_other_users_has_no_difference_from_the_unswept_one():
     other = frame[frame.arm == "other"]
     assert other.delta.isna().all()
     assert set(other.note) == {"no difference: base is over other users"}
-
-
-def test_nothing_is_marked_where_cells_are_over_different_users():
-    rows = made_rows()
-    other = [row._replace(arm="other", record=made_record(7, users=30)) for row in rows]
-    cells = measure([*rows[:3], *other[:3]])
-    assert set(marks(cells)) == {""}
-    assert {"best"} < set(marks(measure(rows)))
 
 
 def deeper(row):
@@ -365,23 +324,6 @@ def test_a_difference_over_other_users_is_refused(rows):
     fewer = other._replace(users=other.users | {key: 1})
     with pytest.raises(ValueError, match="no paired difference"):
         tables.interval(one, key, fewer)
-
-
-def test_a_sorted_table_is_as_wide_as_before(frame):
-    """Metrics are joined by arm and swept values, in whatever order rows stand."""
-    metrics, swept = (
-        ["recall", "coverage", "train_count"],
-        table(swept_rows(), "in-batch"),
-    )
-    for long in (frame, swept):
-        expected = wide(long, metrics, 20)
-        shuffled = wide(long.sample(frac=1, random_state=1), metrics, 20)
-        by = ["arm", "temperature"]
-        left, right = (part.sort_values(by, ignore_index=True) for part in (
-            expected, shuffled))  # fmt: skip
-        pd.testing.assert_frame_equal(left, right)
-    with pytest.raises(ValueError, match="several points of recall@20"):
-        wide(pd.concat([frame, frame]), metrics, 20)
 
 
 def test_a_reference_that_no_run_has_is_refused(rows):

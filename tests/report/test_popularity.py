@@ -1,14 +1,82 @@
-"""Recall by popularity decile: counted by hand, and paired as tables pair."""
+"""What popularity does: q of drawn negatives by hand, recall by decile counted."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from research.evaluate.metrics import METRICS
-from research.report.popularity import decile_figure, recall_by_decile
+from research.config import Config
+from research.report.popularity import (
+    decile_figure,
+    draw_figure,
+    draw_frame,
+    recall_by_decile,
+)
 from research.report.records import RunResult
-from research.report.tables import table
 from research.types import InputError
 from tests.report.served import served_result
+from tests.world import made_fold
+
+BATCH = 128
+CONFIGS = {
+    "in-batch": Config(batch=BATCH),
+    "uniform": Config(batch=BATCH, negatives=("uniform:64",)),
+    "mixed": Config(batch=BATCH, negatives=("in-batch", "uniform:64")),
+}
+
+
+@pytest.fixture(scope="module")
+def fold():
+    return made_fold()
+
+
+@pytest.fixture(scope="module")
+def drawn(fold):
+    return draw_frame(CONFIGS, fold)
+
+
+def test_q_of_a_batch_is_the_click_share_and_of_uniform_draws_the_same_for_all(
+    fold, drawn
+):
+    clicked = drawn[drawn.clicks > 0]
+    share = clicked.clicks / clicked.clicks.sum()
+    np.testing.assert_allclose(clicked["in-batch"], share, rtol=1e-5)
+    np.testing.assert_allclose(drawn.uniform, 1 / fold.fitted.n_items, rtol=1e-5)
+
+
+def test_q_of_a_mixture_is_weighted_by_numbers_of_draws(drawn):
+    clicked = drawn[drawn.clicks > 0]
+    n = BATCH - 1
+    mixture = (n * clicked["in-batch"] + 64 * clicked.uniform) / (n + 64)
+    np.testing.assert_allclose(clicked.mixed, mixture, rtol=1e-5)
+
+
+def test_items_come_by_clicks_with_titles_and_deciles(fold, drawn):
+    assert drawn.clicks.is_monotonic_decreasing
+    assert drawn.decile.is_monotonic_increasing
+    row = drawn.iloc[0]
+    at = np.flatnonzero(fold.fitted.items.id == row["item"])[0]
+    assert row.title == fold.fitted.items.columns["title"].values[at]
+    assert row.clicks == fold.fitted.item_counts.max()
+
+
+def test_the_figure_shows_the_share_of_each_decile(drawn):
+    drawing = draw_figure(drawn)
+    points = drawing.points.set_index("decile")
+    np.testing.assert_allclose(points.uniform, 0.1, atol=0.01)
+    first = drawn[drawn.decile == 1]["in-batch"].sum()
+    assert points["in-batch"][1] == pytest.approx(first)
+    assert first > 0.2
+    lines = {line.get_label() for line in drawing.figure.axes[0].lines}
+    assert lines == set(CONFIGS)
+
+
+def test_what_draws_nothing_and_a_name_that_is_taken_are_refused(fold):
+    config = Config(dim=8)
+    with pytest.raises(InputError, match="model popularity draws no negatives"):
+        draw_frame({"a": dataclasses.replace(config, model="popularity")}, fold)
+    with pytest.raises(InputError, match="clicks is a column of the frame"):
+        draw_frame({"clicks": config}, fold)
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +133,6 @@ def test_differences_are_paired_as_in_tables(results, frame):
     assert row.delta_low < row.delta < row.delta_high
     assert row.delta > 0  # popularity finds the most clicked
     assert plain.against == ""
-
-
-def test_nothing_stays_behind_in_the_registry(results, frame):
-    names = list(METRICS)
-    recall_by_decile(results, "plain")
-    assert list(METRICS) == names
-    assert "recall" in set(table(results, "plain").metric)
-
-
-def test_the_figure_has_a_line_per_arm(frame):
-    drawing = decile_figure(frame)
-    axes = drawing.figure.axes[0]
-    _, labels = axes.get_legend_handles_labels()
-    assert labels == ["plain", "popular"]
-    assert axes.get_xlabel().startswith("popularity decile")
-    assert drawing.points is frame
-    assert drawing._repr_png_()
 
 
 def test_swept_values_are_lines_of_their_own(results):
