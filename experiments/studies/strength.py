@@ -15,17 +15,13 @@ already, since each film of the comparison was watched.
     python -m experiments run strength             about 25 minutes on 2 cores, 3 seeds
     python -m experiments run strength --quick     about 1 minute
 
-On MovieLens 1M there are the lambdas 0, 0.5 and 1 at temperatures 0.1 and 0.2 only. On
-Electronics (--dataset DIR/electronic --seeds 3: an hour) and Movies (DIR/movie: an
-hour) there are the lambdas 0 and 1, with totals up to 2.5: do the curves differ by more
-than a shift along the total? On Electronics a third output, bounded, has the bound of
-cosines but not their fixed length: which of the two costs log q? On Gowalla
-(DIR/gowalla) there is dot at 0.2 alone, for 4 epochs.
+MovieLens 1M has fewer lambdas and temperatures; Electronics and Movies (--dataset
+DIR/electronic, DIR/movie: an hour each) have the lambdas 0 and 1; Gowalla has dot at
+0.2 alone. On Electronics the output bounded has the bound of cosines without their
+fixed length: which of the two costs log q?
 
-Expect on MovieLens 100K: recall@20 about 0.24 at a total of 1 wherever it is put; one
-curve, nearly, for dot at any temperature and for cosine up to 0.2, once items without a
-click are left out. On Electronics and Gowalla: one curve for dot; on Electronics for
-cosine at 0.1, too.
+Expect one curve, nearly, for dot at any temperature and for cosine up to 0.2, once
+items without a click are left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

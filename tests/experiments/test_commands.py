@@ -163,11 +163,10 @@ def test_train_prints_the_metrics_at_20(call, tmp_path):
             assert f"{metric}@20 {numbers[metric]['20']:.4f}\n" in called.out
 
 
-def test_train_says_what_has_no_effect_and_whose_recall_a_line_is(call, tmp_path):
+def test_train_says_whose_recall_a_line_is(call, tmp_path):
     words = ("train", "--arm", "tiny+prior", "--out", tmp_path)
-    called = call(*words, "--logq", "0", "--expected-count")
+    called = call(*words)
     assert called.status == 0
-    assert called.err == "warning: expected_count has no effect: logq is 0\n"
     (run,) = runs_of(tmp_path, "train")
     plain, served = (
         read_json(folder / "metrics.json")["recall"]["20"]
