@@ -20,8 +20,7 @@ DIR/electronic, DIR/movie: an hour each) have the lambdas 0 and 1; Gowalla has d
 0.2 alone. On Electronics the output bounded has the bound of cosines without their
 fixed length: which of the two costs log q?
 
-Expect one curve, nearly, for dot at any temperature and for cosine up to 0.2, once
-items without a click are left out.
+Expect one curve, nearly, for dot, and for cosine up to 0.2, without unclicked items.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
