@@ -103,10 +103,10 @@ def _hash(text: str) -> str:
 
 
 def _words(values: list[Any]) -> Iterator[str]:
-    """The names in a config's values: "uniform:1024" names uniform."""
+    """The names in a config's values: "extra:1024,mix=0.5" names extra."""
     for value in values:
         if isinstance(value, str):
-            yield value.partition(":")[0]
+            yield value.partition(",")[0].partition(":")[0]
         elif isinstance(value, list | tuple):
             yield from _words(list(value))
 

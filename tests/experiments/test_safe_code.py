@@ -11,7 +11,7 @@ import pytest
 from experiments import runs
 from experiments.compare import load_run
 from experiments.output import code
-from experiments.output.code import code_of, library_code, stripped
+from experiments.output.code import _named, code_of, library_code, stripped
 from experiments.output.seals import read_metrics
 from research.baselines import BASELINES
 from research.files import read_json, write_json
@@ -314,3 +314,11 @@ def test_lambdas_on_one_line_are_told_apart(monkeypatch):
         monkeypatch.setitem(BASELINES, "popularity", entry)
         digests.append(code_of({"model": "popularity"}))
     assert digests[0] != digests[1]
+
+
+def test_an_entry_with_values_behind_its_name_is_named():
+    """As one without: code of one's own is followed whatever its values are."""
+    config = {"loss": "hinge,margin=0.5", "negatives": ["extra:8,mix=0.5"]}
+    plain = {"loss": "hinge", "negatives": ["extra:8"]}
+    assert {key for key, _ in _named(config)} == {key for key, _ in _named(plain)}
+    assert len(list(_named(config))) == 2
