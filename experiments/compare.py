@@ -76,11 +76,7 @@ def compare(
         for seed in range(seeds):
             start = time.perf_counter()
             run = prepared_run(dataclasses.replace(config, seed=seed), data_dir)
-            results.append(
-                _trained(
-                    RunResult(name, at, seed, settings=settings_of(run.config)), run
-                )
-            )
+            results.append(_trained(RunResult(name, at, seed), run))
             words = [name, *(f"{n} {v:g}" for n, v in at.items()), f"seed {seed}"]
             seconds = time.perf_counter() - start
             print(f"{', '.join(words)}: {seconds:.1f} s", flush=True)

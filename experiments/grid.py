@@ -19,7 +19,7 @@ from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
 
-Sweep = dict[str, tuple[Any, ...]]  # numbers, or in a study texts of an entry
+Sweep = dict[str, tuple[float, ...]]  # of fields, or of values such as "extra.mix"
 
 # The best for in-batch+logq on the validation part of MovieLens 100K.
 AT_BEST: dict[str, Any] = {"temperature": 0.2}

@@ -135,15 +135,6 @@ def combinations(grid: Grid, name: str, quick: bool) -> list[dict[str, float]]:
     return cells
 
 
-def swept_text(value: Any) -> str:
-    """A swept value as text.
-
-    >>> swept_text(0.25), swept_text("sl-at-k,width=1,every=5")
-    ('0.25', 'sl-at-k,width=1,every=5')
-    """
-    return value if isinstance(value, str) else f"{value:g}"
-
-
 def with_swept(config: Config, swept: Mapping[str, float]) -> Config:
     """The config with these values, each in its field's own type.
 

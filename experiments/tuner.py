@@ -248,9 +248,8 @@ def _points(ranges: Mapping[str, Values], trials: int) -> list[dict[str, float]]
 
 def _ranges(config: Config, swept: Mapping[str, Any]) -> dict[str, Values]:
     """What is tried of a config: none of what its grid sweeps."""
-    ranges = (
-        TOWERS if is_towers(config) else OPTIONS.get(config.model.partition(",")[0], {})
-    )
+    own = OPTIONS.get(config.model.partition(",")[0], {})
+    ranges = TOWERS if is_towers(config) else own
     return {name: values for name, values in ranges.items() if name not in swept}
 
 

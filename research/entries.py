@@ -99,7 +99,7 @@ def declared(entry: object) -> Mapping[str, Value]:
 def own(hyper: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The values of a run in which the entry of a text finds its own by short names.
 
-    >>> own({"logq": 1, "extra.mix": 0.5, "popularity.alpha": 2}, "extra")["mix"]
+    >>> own({"mix": 1, "extra.mix": 0.5, "popularity.alpha": 2}, "extra,mix=0.5")["mix"]
     0.5
     """
     start = f"{text.partition(',')[0]}."
@@ -134,6 +134,7 @@ def read(text: str, registry: Registry[Any], drawn: bool = False) -> Chosen:
             raise InputError(f"{registry.what} {text}: {key} {wrong}")
         seen.add(key)
         values[key] = known[key].read(f"{name}'s {key}", given)
+    # of "uniform:" the colon is kept, so that it is refused and not taken for "uniform"
     return Chosen(name, entry, values, draws or colon)
 
 

@@ -12,6 +12,7 @@ from research.config import (
     swept_fields,
     swept_values,
     training_fields,
+    with_values,
 )
 from research.entries import Named
 from research.marks import SERVING, marked, marks_of
@@ -136,6 +137,18 @@ def test_temperature_strength_rate_and_alpha_are_swept_not_structure():
     assert swept_values(config) == {"popularity.alpha": 0.5}
     assert structure(config) == structure(Config(negatives=("popularity:8",)))
     assert SWEPT | SERVED <= FIELDS
+
+
+def test_values_of_entries_are_set_by_their_full_names():
+    config = Config(negatives=("in-batch", "extra:8"), loss="hinge")
+    found = with_values(config, {"extra.mix": 0.5, "hinge.margin": 2})
+    assert (found.negatives, found.loss) == (
+        ("in-batch", "extra:8,mix=0.5"),
+        "hinge,margin=2",
+    )
+    for name, line in (("popularity.alpha", "nothing of the run"), ("extra.mx", "mix")):
+        with pytest.raises(InputError, match=line):
+            with_values(config, {name: 0.5})
 
 
 def test_a_config_cannot_be_written_to():

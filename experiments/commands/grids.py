@@ -4,6 +4,7 @@ Flags are read and refused without JAX, pandas or matplotlib; what needs them is
 experiments/finish.py and is imported when there is something to do.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,8 +284,8 @@ def parsed(word: str) -> tuple[str, Any]:
     Raises:
       InputError: no such field, one with a flag of its own, or a value of another type.
 
-    >>> parsed("batch=1024"), parsed("item_features=id,genres")
-    (('batch', 1024), ('item_features', ('id', 'genres')))
+    >>> parsed("batch=1024"), parsed("negatives=in-batch,extra:8,mix=0.5,alpha=0")
+    (('batch', 1024), ('negatives', ('in-batch', 'extra:8,mix=0.5,alpha=0')))
     """
     name, equals, text = word.partition("=")
     usual = choose(name, vars(Config()), "field to set")
@@ -296,7 +297,8 @@ def parsed(word: str) -> tuple[str, Any]:
         return name, choose(text, {"True": True, "False": False}, f"value of {name}")
     try:
         if usual is None or isinstance(usual, tuple):
-            parts = tuple(filter(None, text.split(",")))
+            # a comma parts entries, unless a value of the last one follows
+            parts = tuple(filter(None, re.split(r",(?![\w-]+=)", text)))
             return name, tuple(map(int, parts)) if name.endswith("hidden") else parts
         return name, type(usual)(text)
     except ValueError:

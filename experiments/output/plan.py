@@ -14,7 +14,7 @@ from experiments.output.folders import (
     serving_folder,
 )
 from experiments.output.seals import ABSENT, OTHER_CODE, fault
-from experiments.resolve import Cell, swept_text
+from experiments.resolve import Cell
 from research.baselines import BASELINES
 from research.config import Config, structure
 from research.data import name_of
@@ -184,7 +184,7 @@ def _unused(
 
 def label(cell: Cell) -> str:
     """A run's name in messages and folders: arm, swept values, seed."""
-    swept = [f"{name} {swept_text(value)}" for name, value in cell.swept.items()]
+    swept = [f"{name} {value:g}" for name, value in cell.swept.items()]
     seeded = is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
     seed = [f"seed {cell.seed}"] if seeded else []
     return " ".join([cell.arm, *swept, *seed])

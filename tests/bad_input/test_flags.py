@@ -9,11 +9,13 @@ from typing import get_type_hints
 
 import pytest
 
+from experiments.__main__ import MOVED, parse
 from experiments.commands.flags import DATA_FIELDS
 from research.config import Config
 from research.entries import Named
 from research.marks import Choice, Range, marks_of
 from research.memory import check_memory
+from research.prepare import check_config
 from research.types import InputError
 from tests.experiments.made import contents
 from tests.world import made_fold
@@ -91,6 +93,15 @@ def test_a_field_of_a_run(name, value, call, tmp_path):
     words = ("train", flag(name, value), *NOT_FOR_TOWERS.get(name, ()))
     called = call(*words, "--out", tmp_path / "out")
     refused(called, {}, tmp_path)
+
+
+@pytest.mark.parametrize(("flag", "instead"), MOVED.items())
+def test_a_flag_of_before_says_what_to_write(flag, instead, call, tmp_path):
+    called = call("train", f"{flag}=1", "--out", tmp_path / "out")
+    refused(called, {}, tmp_path)
+    assert instead in called.err
+    command = parse(["train", "--out", str(tmp_path / "out"), *instead.split()])
+    check_config(command._chosen())
 
 
 @pytest.mark.parametrize(("name", "value"), OF_DATA)

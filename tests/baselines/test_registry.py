@@ -97,3 +97,9 @@ def test_an_option_that_cant_be_meant_is_refused_in_one_line(name, word, part):
         option_values(f"{name},{word}")
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_option_that_is_given_counts_on_large_data_too():
+    assert option_values("ease", large=True) == {"l2": 300}
+    assert option_values("ease,l2=100", large=True) == {"l2": 100}
+    assert option_values("ease") == {"l2": 100}

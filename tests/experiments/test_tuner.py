@@ -23,10 +23,13 @@ from experiments.tuner import (
     _best,
     _choice,
     _points,
+    _read,
+    _rows,
     _trials,
     how_chosen,
     known,
 )
+from research.baselines import option_values
 from research.config import Config
 from research.files import read_json
 from research.marks import check_marks
@@ -78,8 +81,6 @@ def test_points_are_those_of_every_arm_and_lie_within_their_ranges():
 
 @pytest.mark.parametrize("model", OPTIONS)
 def test_points_of_a_baseline_are_options_that_it_has(model):
-    from research.baselines import option_values
-
     for point in _points(OPTIONS[model], 9):
         words = tuple(f"{name}={value:g}" for name, value in point.items())
         option_values(",".join([model, *words]))
@@ -228,3 +229,12 @@ def test_a_page_says_what_its_records_say_of_choices(tmp_path):
     report(GRIDS["fair"], records, tmp_path)
     page = (tmp_path / "tables" / "ml-100k" / "fair.md").read_text()
     assert "Chosen by nobody." in page
+
+
+def test_the_options_that_were_chosen_for_a_baseline_are_read():
+    path = Path(__file__).parents[2] / "results" / "choices" / "ml-100k" / "ssb.csv"
+    rows = [row for row in _rows(path) if row["arm"] == "ease"]
+    chosen = [row for row in rows if row["chosen"] == "1"]
+    best = max(rows, key=lambda row: float(row["ndcg"]))
+    assert _read(chosen, rows).changes == {"model": best["model"]}
+    assert option_values(best["model"])["l2"] != option_values("ease")["l2"]

@@ -149,6 +149,7 @@ REFUSED = (
     (BY_ROW, "differ by row"),
     ({"frequency": "streaming,hashes=9,buckets=8"}, "need one each"),
     ({"negatives": ("rank-band:4,low=9,high=8",)}, "high is 8"),
+    ({"negatives": ("popularity:4,alpha=0", "popularity:4")}, "popularity twice"),
 )
 
 
