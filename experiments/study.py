@@ -192,14 +192,14 @@ def _report_of(study: Study, stored: "Stored", records: Path) -> Report:
     Raises:
       InputError: naming the file: the study refuses it, or what it needs isn't there.
     """
-    from research.report.records import MALFORMED
+    from research.report.records import MALFORMED, OLDER
 
     try:
         return study.report(stored)
     except InputError as error:
         raise InputError(f"{records}: {error}") from error
     except MALFORMED as error:
-        reason = f"not what study {study.name} reads ({error!r})"
+        reason = f"not what study {study.name} reads ({error!r}); {OLDER}"
         raise InputError(f"{records}: {reason}") from error
 
 

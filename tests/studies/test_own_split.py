@@ -50,9 +50,8 @@ def test_the_probe_names_it_too(options, monkeypatch):
 
     small = functools.partial(dataclasses.replace, batch=64)
     monkeypatch.setattr(probe, "arm", lambda name, config: small(config))
-    monkeypatch.setattr(probe, "follow", lambda run, progress: ({}, {}))
+    monkeypatch.setattr(probe, "models_of", lambda run: {})
     monkeypatch.setattr(probe, "enumerate_all", lambda *about: [])
-    monkeypatch.setattr(probe, "arrays_of", lambda *about: {})
     monkeypatch.setattr(probe, "save_study", stopped)
     with pytest.raises(Seen, match="given"):
         probe.run_probe(options)
