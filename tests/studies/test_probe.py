@@ -12,7 +12,7 @@ from experiments.studies.probe import (
     ZERO,
     Measurement,
     bias_table,
-    save_found,
+    packed,
 )
 from experiments.studies.probe.estimators import ESTIMATORS, BiasEstimate
 from experiments.study import report_study, save_study
@@ -43,7 +43,11 @@ def made_records(out):
         for masked in (False, True)
         for n in (2, 4)
     ]
-    return save_found(out, study_header("probe", "made", quick=True, rows=8), found)
+    header, (arrays, content) = (
+        study_header("probe", "made", True, rows=8),
+        packed(found),
+    )
+    return save_study(out, header, arrays, **content)
 
 
 @pytest.mark.slow

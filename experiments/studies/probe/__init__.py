@@ -30,9 +30,10 @@ import pandas as pd
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 from matplotlib.ticker import FuncFormatter, NullLocator
+from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import fold_of, ratings_of
+from experiments.inputs import fold_of
 from experiments.kit import draw, lines
 from experiments.studies.probe.estimators import (
     ESTIMATORS,
@@ -49,14 +50,14 @@ from experiments.studies.probe.estimators import (
     score_gradient,
     small_world,
 )
-from experiments.study import Report, StudyOptions, described, save_study
+from experiments.study import Report, StudyOptions, described, save_measured
 from research import rng
 from research.config import Config
 from research.negatives.source import Pool
 from research.prepare import Prepared, prepare
 from research.report.pages import markdown_table
 from research.report.pictures import Drawing, legend_above, look, styled
-from research.report.records import Stored, study_header
+from research.report.records import Stored
 from research.train.loop import train
 from research.train.model import Model, Params
 from research.train.run_state import init_state
@@ -305,17 +306,16 @@ def run_probe(options: StudyOptions) -> Path:
                 what = f"{cell.estimator} n {cell.n} {cell.question}"
                 progress(f"{name}, {library}: {what}")
     found += enumerate_all(size.small, config, progress)
-    digest = ratings_of(dataset, options.data_dir).digest
     about = {"rows": size.rows, "draws": size.draws}
-    header = study_header(NAME, dataset, options.quick, digest, config.split, **about)
-    return save_found(options.out, header, found)
+    return save_measured(options, NAME, *packed(found), **about)
 
 
-def save_found(out: Path, header: dict[str, Any], found: Sequence[Found]) -> Path:
-    """Writes what was measured: an estimate for each of its cells."""
-    estimates = np.array([[*one] for *_, one in found], "<f8")
+def packed(found: Sequence[Found]) -> tuple[dict[str, ndarray], dict[str, Any]]:
+    """The arrays and the content of records: an estimate for each cell."""
     cells = [[*cell, target] for cell, target, _ in found]
-    return save_study(out, header, {"estimates": estimates}, cells=cells)
+    return {"estimates": np.array([[*one] for *_, one in found], "<f8")}, {
+        "cells": cells
+    }
 
 
 def models_of(run: Prepared) -> dict[str, Params]:
