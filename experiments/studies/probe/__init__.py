@@ -306,7 +306,7 @@ def run_probe(options: StudyOptions) -> Path:
                 what = f"{cell.estimator} n {cell.n} {cell.question}"
                 progress(f"{name}, {library}: {what}")
     found += enumerate_all(size.small, config, progress)
-    about = {"rows": size.rows, "draws": size.draws}
+    about: dict[str, Any] = {"rows": size.rows, "draws": size.draws}
     return save_measured(options, NAME, *packed(found), **about)
 
 
