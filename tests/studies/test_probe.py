@@ -8,7 +8,6 @@ from experiments.studies import STUDIES
 from experiments.studies.probe import (
     FAITHFUL,
     SMALL,
-    TARGETS,
     ZERO,
     Measurement,
     bias_table,
@@ -26,18 +25,17 @@ def made_records(out):
     found = [
         (
             Measurement("made", model, "fitted", form, False, n, question),
-            *(target, BiasEstimate(0.7 if form == "in-batch" else 0.02, 0.01, 0.9, 2)),
+            BiasEstimate(0.7 if form == "in-batch" else 0.02, 0.01, 0.9, 2),
         )
         for model in ("untrained", "trained")
         for form in ESTIMATORS
         for n in (16, 64)
         for question in (ZERO, FAITHFUL)
-        for target in TARGETS
     ]
     found += [
         (
             Measurement(SMALL, "made", "whole", form, masked, n, ZERO),
-            *("scores", BiasEstimate(0.1, 0, 1, 2)),
+            BiasEstimate(0.1, 0, 1, 2),
         )
         for form in ESTIMATORS
         for masked in (False, True)

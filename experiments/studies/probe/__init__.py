@@ -27,7 +27,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy import ndarray
@@ -69,26 +68,17 @@ WIDTH = 1024
 FAITHFUL = "faithful"  # positives of the data: is E[g] the full softmax's gradient?
 ZERO = "zero at truth"  # positives from the model: is E[g] zero?
 SMALL = "6 items"
-SCORED = 256  # rows whose scores are compared one by one: others add no precision
 NEVER = -1e6  # a score whose weight is zero, far from what overflows
-TARGETS = ("scores", "items", "towers")
 MAX_REPEATS = 8  # gradients averaged in one replicate where n is small
-
-Projected = dict[str, Float[Array, " p"]]
 
 
 class ProbePoint(NamedTuple):
-    """A model at fixed rows: vectors, scores over temperature, and the way back.
-
-    pull(cotangent of user and of item vectors) is the gradient of all parameters.
-    """
+    """A model at fixed rows: user vectors, and scores over temperature."""
 
     users: Float[Array, "b d"]
-    items: Float[Array, "i d"]
     scores: Float[Array, "b i"]
     positive: Int[Array, " b"]
     temperature: float
-    pull: Any
     world: World
 
 
@@ -106,40 +96,18 @@ def make_point(
     chosen = rng.generator(seed, "probe").choice(n, min(rows, n), replace=False)
     batch = Pairs(*(column[jnp.asarray(np.sort(chosen))] for column in world.pairs))
     every = jnp.arange(world.pool.counts.shape[0], dtype=jnp.int32)
-
-    def towers(params: Params) -> tuple[Float[Array, "b d"], Float[Array, "i d"]]:
-        return (
-            model.serve_users(params, world, batch.query, batch.position),
-            model.serve_items(params, world, every),
-        )
-
-    (users, items), back = jax.vjp(towers, params)
-    scores = users @ items.T / temperature
+    users = model.serve_users(params, world, batch.query, batch.position)
+    scores = users @ model.serve_items(params, world, every).T / temperature
     if only_fitted:
         scores = jnp.where(world.pool.counts[None, :] > 0, scores, NEVER)
-    return ProbePoint(
-        users=users,
-        items=items,
-        scores=scores,
-        positive=batch.candidate,
-        temperature=temperature,
-        pull=back,
-        world=world,
-    )
+    return ProbePoint(users, scores, batch.candidate, temperature, world)
 
 
 @jax.jit
-def project(point: ProbePoint, gradient: Float[Array, "b i"]) -> Projected:
-    """One gradient with respect to the scores as one to each target, mean over rows."""
+def of_items(point: ProbePoint, gradient: Float[Array, "b i"]) -> Float[Array, " p"]:
+    """A gradient with respect to scores as one to item vectors, mean over rows."""
     mean = gradient / gradient.shape[0]
-    to_users = mean @ point.items / point.temperature
-    to_items = mean.T @ point.users / point.temperature
-    (to_params,) = point.pull((to_users, to_items))
-    return {
-        "scores": gradient[:SCORED].ravel() / min(SCORED, gradient.shape[0]),
-        "items": to_items.ravel(),
-        "towers": ravel_pytree(to_params)[0],
-    }
+    return (mean.T @ point.users / point.temperature).ravel()
 
 
 # One draw for the rows of a point: positives, and a wide block of ids per source.
@@ -215,26 +183,20 @@ def compile_error(arm: ProbedArm, width: int) -> CompiledError:
 
 def probe(
     point: ProbePoint, compiled: CompiledError, draws: list[Draw], at_truth: bool
-) -> dict[str, BiasEstimate]:
-    """The bias of an arm at a point over draws, by target.
+) -> BiasEstimate:
+    """The bias of an arm's gradient of the item vectors at a point, over draws.
 
     The reference is the exact gradient of the rows, at the truth too, where its
     expectation is zero: so the two questions have one scale. There the exact gradient
     of the sampled positives is subtracted from each draw, which lowers the noise and
     not the mean, and the cosine means nothing.
     """
-    (repeats, error_of), rows = compiled, []
+    (repeats, error_of), errors = compiled, []
     for positive, ids in draws:
         error = error_of(point.scores, positive, ids, point.world.pool)
-        rows.append(jax.device_get(project(point, error)))
-    reference = project(point, full_gradient(point.scores, point.positive))
-    return {
-        target: estimate_bias(
-            np.stack([row[target] for row in rows]),
-            *(np.asarray(reference[target]), repeats, not at_truth),
-        )
-        for target in TARGETS
-    }
+        errors.append(np.asarray(of_items(point, error)))
+    reference = of_items(point, full_gradient(point.scores, point.positive))
+    return estimate_bias(np.stack(errors), np.asarray(reference), repeats, not at_truth)
 
 
 class Size(NamedTuple):
@@ -277,7 +239,7 @@ class Measurement(NamedTuple):
     question: str
 
 
-Found = tuple[Measurement, str, BiasEstimate]  # for a target
+Found = tuple[Measurement, BiasEstimate]
 
 
 def run_probe(options: StudyOptions) -> Path:
@@ -301,8 +263,8 @@ def run_probe(options: StudyOptions) -> Path:
                 only_fitted=library == "fitted",
             )
             cells = _cells(dataset, name, library, size)
-            for cell, by_target in runner.measure(point, cells, size.draws):
-                found += [(cell, *each) for each in by_target.items()]
+            for cell, estimate in runner.measure(point, cells, size.draws):
+                found.append((cell, estimate))
                 what = f"{cell.estimator} n {cell.n} {cell.question}"
                 progress(f"{name}, {library}: {what}")
     found += enumerate_all(size.small, config, progress)
@@ -312,10 +274,8 @@ def run_probe(options: StudyOptions) -> Path:
 
 def packed(found: Sequence[Found]) -> tuple[dict[str, ndarray], dict[str, Any]]:
     """The arrays and the content of records: an estimate for each cell."""
-    cells = [[*cell, target] for cell, target, _ in found]
-    return {"estimates": np.array([[*one] for *_, one in found], "<f8")}, {
-        "cells": cells
-    }
+    estimates = np.array([[*one] for _, one in found], "<f8")
+    return {"estimates": estimates}, {"cells": [[*cell] for cell, _ in found]}
 
 
 def models_of(run: Prepared) -> dict[str, Params]:
@@ -348,7 +308,7 @@ class ProbeRunner:
 
     def measure(
         self, point: ProbePoint, cells: Sequence[Measurement], m: int
-    ) -> Iterator[tuple[Measurement, dict[str, BiasEstimate]]]:
+    ) -> Iterator[Found]:
         """Yields what is measured for each cell; equal draws are shared."""
         families = defaultdict(list)
         for cell in cells:
@@ -397,7 +357,7 @@ def enumerate_all(
                 both = enumerated_bias(ready, each, laws, worlds)
                 cell = (SMALL, "made", "whole", name, masked, n)
                 measured += [
-                    (Measurement(*cell, question), "scores", estimate)
+                    (Measurement(*cell, question), estimate)
                     for question, estimate in zip((ZERO, FAITHFUL), both, strict=True)
                 ]
         progress(f"enumerated {name}")
@@ -405,11 +365,10 @@ def enumerate_all(
 
 
 def bias_table(stored: Stored) -> pd.DataFrame:
-    """One row per measurement and target: bias, standard error, cosine, variance."""
-    cells, names = stored.content["cells"], [*Measurement._fields, "target"]
-    frame = pd.DataFrame(cells, columns=names).rename(columns={"estimator": "form"})
-    right = frame.form.map(lambda form: _yes(ESTIMATORS[form].exact))
-    frame.insert(names.index("target"), "q exact", right)
+    """One row per measurement: bias, standard error, cosine, variance."""
+    frame = pd.DataFrame(stored.content["cells"], columns=[*Measurement._fields])
+    frame = frame.rename(columns={"estimator": "form"})
+    frame["q exact"] = frame.form.map(lambda form: _yes(ESTIMATORS[form].exact))
     numbers = stored.arrays["estimates"].T
     estimates = dict(zip(BiasEstimate._fields, numbers, strict=True))
     return frame.assign(masked=frame.masked.map(_yes), **estimates)
@@ -438,12 +397,11 @@ def probe_page(stored: Stored, bias: pd.DataFrame) -> Sequence[str]:
             "softmax",
         },
     )
-    of_items = real[real.target == "items"]
-    trained = of_items[(of_items.model == "trained") & (of_items.library == "fitted")]
+    trained = real[(real.model == "trained") & (real.library == "fitted")]
     every_draw = "6 items, every draw enumerated, gradient of the scores"
     return (
         about,
-        _at_n(of_items[of_items.n == n]),
+        _at_n(real[real.n == n]),
         _against_n(small, every_draw),
         _against_n(trained, "trained, gradient of the item vectors"),
     )
@@ -501,7 +459,6 @@ def sizes_figure(frame: pd.DataFrame) -> Drawing:
     """Draws bias against the number of draws n: on six items exactly, and trained."""
     small = frame[(frame.world == SMALL) & (frame.question == ZERO)]
     real = frame[(frame.model == "trained") & (frame.library == "fitted")]
-    real = real[(real.masked == "no") & (real.target == "items")]
     real = real[real.question == FAITHFUL]
     of_small = "n: 6 items, exact, at the truth\n(dotted: same item masked)"
     of_real = "n: trained model, away from the truth\n "
