@@ -147,9 +147,16 @@ def save_study(
 
 
 def save_measured(
-    options: StudyOptions, name: str, arrays: Mapping[str, ndarray], **about: Any
+    options: StudyOptions,
+    name: str,
+    arrays: Mapping[str, ndarray],
+    content: Mapping[str, Any] = MappingProxyType({}),
+    **about: Any,
 ) -> Path:
-    """Writes what a study measured on its data set; returns the records' path."""
+    """Writes what a study measured on its data set; returns the records' path.
+
+    The content is JSON on the arrays; what else is given goes to the header.
+    """
     from experiments.inputs import ratings_of, study_split
     from research.report.records import study_header
 
@@ -158,7 +165,7 @@ def save_measured(
         about = {"split": study_split(*data), **about}
         about["digest"] = ratings_of(*data).digest
     header = study_header(name, options.dataset, options.quick, **about)
-    return save_study(options.out, header, arrays)
+    return save_study(options.out, header, arrays, **content)
 
 
 def described(design: str, terms: Mapping[str, str], note: str = "") -> str:
@@ -192,14 +199,14 @@ def _report_of(study: Study, stored: "Stored", records: Path) -> Report:
     Raises:
       InputError: naming the file: the study refuses it, or what it needs isn't there.
     """
-    from research.report.records import MALFORMED
+    from research.report.records import MALFORMED, OLDER
 
     try:
         return study.report(stored)
     except InputError as error:
         raise InputError(f"{records}: {error}") from error
     except MALFORMED as error:
-        reason = f"not what study {study.name} reads ({error!r})"
+        reason = f"not what study {study.name} reads ({error!r}); {OLDER}"
         raise InputError(f"{records}: {reason}") from error
 
 

@@ -133,7 +133,7 @@ _STUDIES = (
         "900",
         seeds=5,
         place="outside",
-        arms_of=deferred("experiments.studies.outside.runs:names"),
+        arms_of=deferred("experiments.studies.outside:names"),
     ),
 )
 STUDIES: Registry[Study] = Registry(

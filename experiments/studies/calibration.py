@@ -69,12 +69,16 @@ REMOVED = (*np.arange(0, 2.51, 0.25).tolist(), 3.0, 3.5, 4.0, 5.0)  # b
 JUDGED = 1500  # users, the first ones, so that ranking takes less time than training
 CLICKED = "clicked_"  # before the name of what lists without the other items recover
 CELL = "arm kind seed"
-_FITTED = ("scale", "share", "by_rule", "calibrated_rule", "calibrated_rate")
+FIT, BY_FIT = ("scale", "share"), ("calibrated_rule", "calibrated_rate")
 AXES = {
     # what each pair recovers; recall@20 of held-out clicks, and each weighted by 1 / e
     **dict.fromkeys(("recovered", "clicked", "weighted"), f"{CELL} strength removed"),
     "rule": CELL,  # its strength
-    **{f"{kind}{name}": CELL for kind in ("", CLICKED) for name in _FITTED},
+    **{
+        f"{kind}{name}": CELL
+        for kind in ("", CLICKED)
+        for name in (*FIT, "by_rule", *BY_FIT)
+    },
     f"{CLICKED}by_strength": f"{CELL} strength",
 }
 RECIPE: dict[str, Any] = {"user_features": (), "item_features": ("id",)}
@@ -241,16 +245,16 @@ def calibrated(
     NaN where the clicks fit no scale above 0.
     """
     log_q = log_share(fold.fitted.item_counts).astype(float)
+    found = dict.fromkeys((*FIT, *BY_FIT), np.nan)
     try:
         fitted = fitted_on_held(without_clicked(logits, fold), fold)
     except NoScale:
-        names = ("scale", "share", "calibrated_rule", "calibrated_rate")
-        return dict.fromkeys(names, np.nan)
-    ways = {"rule": fitted.by_rule(rule), "rate": fitted.by_impressions()}
-    found = {"scale": fitted.scale, "share": fitted.share}
-    for name, way in ways.items():
+        return found
+    found |= {"scale": fitted.scale, "share": fitted.share}
+    ways = fitted.by_rule(rule), fitted.by_impressions()
+    for name, way in zip(BY_FIT, ways, strict=True):
         scores = logits + (way.prior * log_q - way.exposure * log_exposure)
-        found[f"calibrated_{name}"] = recovered(scores, truth)
+        found[name] = recovered(scores, truth)
     return found
 
 
@@ -350,34 +354,28 @@ def best_pair(scores: Named, shares: Named) -> Way:
 def ways(data: Data) -> dict[str, Way]:
     """Each way to serve. What is best is chosen on the other seeds, to be fair."""
     shares, rule, arms = data["recovered"], data["rule"], data.labels("arm")
-    scale, share, none = data["scale"], data["share"], data["rule"] * 0.0
     in_loss = Named(np.array([arm(name).logq for name in arms]), {"arm": arms})
-    by_rule = each(
-        lambda *fit: Calibration(*fit[:2]).by_rule(fit[2]).prior, scale, share, rule
-    )
-    by_rate = each(lambda *fit: Calibration(*fit).by_impressions().prior, scale, share)
-    removed = each(
-        lambda *fit: Calibration(*fit).by_impressions().exposure, scale, share
-    )
-    alone = shares.at(removed=[0.0])
+    none, fit = rule * 0.0, (data["scale"], data["share"])
+
+    def by_rule(scale: float, share: float, rule: float) -> float:
+        return Calibration(scale, share).by_rule(rule).prior
+
+    def by_rate(part: str) -> Named:
+        return each(
+            lambda *fit: getattr(Calibration(*fit).by_impressions(), part), *fit
+        )
+
+    def way(a: Named, b: Named, recovered: Named) -> Way:
+        return {"a": a, "b": b, "recovered": recovered}
+
+    alone, prior = shares.at(removed=[0.0]), each(by_rule, *fit, rule) + in_loss
+    by_both = by_rate("prior") + in_loss, by_rate("exposure")
     return {
-        RULE: {"a": rule, "b": none, "recovered": data["by_rule"]},
-        CALIBRATED_RULE: {
-            "a": by_rule + in_loss,
-            "b": none,
-            "recovered": data["calibrated_rule"],
-        },
+        RULE: way(rule, none, data["by_rule"]),
+        CALIBRATED_RULE: way(prior, none, data["calibrated_rule"]),
         STRENGTH: best_pair(others(alone), alone),
-        RATE: {
-            "a": none + 1.0,
-            "b": none + 1.0,
-            "recovered": shares.at(strength=1.0, removed=1.0),
-        },
-        CALIBRATED_RATE: {
-            "a": by_rate + in_loss,
-            "b": removed,
-            "recovered": data["calibrated_rate"],
-        },
+        RATE: way(none + 1.0, none + 1.0, shares.at(strength=1.0, removed=1.0)),
+        CALIBRATED_RATE: way(*by_both, data["calibrated_rate"]),
         BY_WEIGHTED: best_pair(data["weighted"], shares),
         PAIR: best_pair(others(shares), shares),
     }
@@ -388,28 +386,23 @@ def without(data: Data) -> Data | None:
     if f"{CLICKED}scale" not in data:
         return None
     curve = data[f"{CLICKED}by_strength"]
-    found = {name: data[f"{CLICKED}{name}"] for name in ("scale", "share")}
-    found = {name: values.mean_over("seed") for name, values in found.items()}
-    found |= {
-        RULE: data[f"{CLICKED}by_rule"],
-        CALIBRATED_RULE: data[f"{CLICKED}calibrated_rule"],
-    }
-    found |= {STRENGTH: best(others(curve), curve, "strength")}
-    return Data(
-        data.header, found | {CALIBRATED_RATE: data[f"{CLICKED}calibrated_rate"]}
-    )
+    found = {n: data[f"{CLICKED}{n}"].mean_over("seed") for n in FIT}
+    names = {RULE: "by_rule", CALIBRATED_RULE: "calibrated_rule"}
+    names[CALIBRATED_RATE] = "calibrated_rate"
+    found |= {way: data[f"{CLICKED}{name}"] for way, name in names.items()}
+    return Data(data.header, found | {STRENGTH: best(others(curve), curve, "strength")})
 
 
 def calibration_frame(data: Data) -> pd.DataFrame:
     """One row per arm, kind and way: recovered, its interval, mean a, b and scale."""
     by_way = ways(data)
-    a, b, shares = (
-        joined("served", {way: parts[name] for way, parts in by_way.items()})
-        for name in ("a", "b", "recovered")
-    )
-    found = {"recovered": shares, "a": a.mean_over("seed"), "b": b.mean_over("seed")}
-    for name in ("scale", "share"):
-        found[name] = data[name].mean_over("seed")
+    found = {
+        name: joined("served", {way: parts[name] for way, parts in by_way.items()})
+        for name in ("recovered", "a", "b")
+    }
+    found |= {name: data[name] for name in FIT}
+    for name in ("a", "b", *FIT):
+        found[name] = found[name].mean_over("seed")
     return tidy(found).rename(columns={"kind": "exposure"})
 
 

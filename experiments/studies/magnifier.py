@@ -33,9 +33,8 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.inputs import fold_of
 from experiments.kit import Data, Named, collect, lines, tidy
-from experiments.studies.probe.bias import make_point
+from experiments.studies.probe import make_point, models_of
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
-from experiments.studies.probe.negatives import follow
 from experiments.study import Report, StudyOptions
 from research.config import Config
 from research.marks import Range
@@ -245,7 +244,7 @@ def shares(
     """Measured and by the formula, by model, temperature and k: means over rows."""
     run = prepare(config, fold_of(config, data_dir))
     config, model, (world, _) = run.config, run.model, run.world
-    models, _ = follow(run)
+    models = models_of(run)
     out: dict[str, list[list[ndarray]]] = {name: [] for name in AXES}
     for name in MODELS:
         point = make_point(model, models[name], world, 1.0, rows, config.seed)

@@ -23,7 +23,8 @@ fixed length: which of the two costs log q?
 Expect one curve, nearly, for dot, and for cosine up to 0.2, without unclicked items.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,11 +171,11 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
     row = np.full(fold.fitted.n_users, -1)
     row[fold.evaluated] = np.arange(len(fold.evaluated))
     row = row[rated.user]
-    n_users = len(fold.evaluated)
-    both = np.ones(n_users, bool)
+    late &= row >= 0
+    both = np.ones(len(fold.evaluated), bool)
     for side in (liked, ~liked):
-        both &= np.bincount(row[late & side & (row >= 0)], minlength=n_users) > 0
-    late &= (row >= 0) & both[row]
+        both &= np.bincount(row[late & side], minlength=len(both)) > 0
+    late &= both[row]
     return Rated(row[late], rated.item[late], liked[late])
 
 
@@ -274,39 +275,33 @@ def strength_frame(data: Data) -> pd.DataFrame:
     return frame
 
 
-def apart(
-    none: Float[ndarray, " t"],
-    full: Float[ndarray, " t"],
-    by: float,
-    totals: Sequence[float],
-) -> float:
+Curve = Float[ndarray, " t"]  # by total
+
+
+def apart(none: Curve, full: Curve, by: float, totals: Sequence[float]) -> float:
     """The most that two curves differ at the compared totals, one of them shifted."""
     compared = np.arange(COMPARED[0], COMPARED[1] + 1e-9, STEP)
     curve = np.interp(compared + by, totals, full)
     return float(np.abs(curve - np.interp(compared, totals, none)).max())
 
 
-def nearest(
-    none: Float[ndarray, " t"], full: Float[ndarray, " t"], totals: Sequence[float]
-) -> float:
+def nearest(none: Curve, full: Curve, totals: Sequence[float]) -> float:
     """The shift along the total at which two curves are least apart.
 
-    They are read linearly between the totals served. A shift is at most what the
-    largest of these allows.
+    They are read linearly between the totals served.
 
     >>> totals = np.arange(0.0, 2.51, 0.25)
     >>> none, full = (-np.abs(totals - best) for best in (1.0, 1.5))
     >>> print(f"{nearest(none, full, totals):.1f}")
     0.5
     """
-    tried = np.arange(LEAST_SHIFT, most_shift(totals) + 1e-9, STEP)
-    gaps = [apart(none, full, by, totals) for by in tried]
-    return float(tried[np.argmin(gaps)])
+    tried = np.arange(LEAST_SHIFT, totals[-1] - COMPARED[1] + 1e-9, STEP)
+    return float(min(tried, key=lambda by: apart(none, full, by, totals)))
 
 
-def most_shift(totals: Sequence[float]) -> float:
+def most_shift(data: Data) -> float:
     """The largest shift that the totals served can show."""
-    return float(totals[-1]) - COMPARED[1]
+    return float(data.labels("total")[-1]) - COMPARED[1]
 
 
 def derive(data: Data) -> Data:
@@ -335,17 +330,12 @@ def derive(data: Data) -> Data:
     found["gain"] = (none["recall_20"] - full["recall_20"]).at(total=1.0)
     metric = WITHOUT if WITHOUT in data else "recall_20"
     curves = [part[metric].mean_over("user") for part in (none, full)]
-
-    def shift(none: ndarray, full: ndarray) -> float:
-        return nearest(none, full, totals)
-
-    def gap(none: ndarray, full: ndarray, by: float = 0.0) -> float:
-        return apart(none, full, by, totals)
-
     both = [curve.mean_over("seed") for curve in curves]
-    by = each(shift, *curves, over="total")
-    found |= {"shift": by, "before": each(gap, *both, over="total")}
-    found["after"] = each(gap, *both, by.mean_over("seed"), over="total")
+    gap = functools.partial(apart, totals=totals)
+    shift = each(functools.partial(nearest, totals=totals), *curves, over="total")
+    found["shift"], moved = shift, shift.mean_over("seed")
+    for name, by in {"before": moved * 0.0, "after": moved}.items():
+        found[name] = each(gap, *both, by, over="total")
     for name in METRICS:
         if name in data:
             of_total = data[name].mean_over("user", "seed", "in_loss")
@@ -371,21 +361,23 @@ def verdicts(data: Data) -> list[list[str]]:
     found, out = derive(data), []
     for output, temperature, where, here in panels_of(found, CURVES):
         if output != "cosine" or temperature <= COLLAPSE_TO:
-            gap = here["gap"].item()
             text = f"{where}: lambdas at equal totals within {GAP:g}"
-            out.append(decided(text, f"{gap:.3f} apart", gap < GAP))
+            out.append(_gap(text, here["gap"], most=GAP))
         if output == "cosine" and temperature >= SERVING_FROM:
             text = f"{where}: all of it when serving at least {GAIN:g} above all in the"
             out.append(claim(f"{text} loss", here["gain"], GAIN))
     if WITHOUT in data:
-        out += _without_unclicked(found)
+        for output, temperature, where, here in panels_of(found, CURVES):
+            wide = output == "cosine" and temperature > SPANS_TO
+            out += _without_unclicked(f"{where}, clicked items listed: ", wide, here)
     if data.header["dataset"] in SHIFTED:
-        out += _of_shift(found)
+        for output, temperature, where, here in panels_of(found):
+            least = SHIFTS.get(temperature, 0.0) if output in BOUNDED else 0.0
+            out += _of_shift(f"{where}: lambda 1 is ", least, here)
     for metric, (low, high) in PEAKS.items():
         if metric in data:
-            tops = [
-                here[f"best_{metric}"].item() for *_, here in panels_of(found, CURVES)
-            ]
+            best = f"best_{metric}"
+            tops = [here[best].item() for *_, here in panels_of(found, CURVES)]
             inside = sum(low <= top <= high for top in tops)
             ends = dict.fromkeys(f"{top:g}" for top in (min(tops), max(tops)))
             text = f"{METRICS[metric]} peaks at a total of {low:g} to {high:g}"
@@ -394,43 +386,44 @@ def verdicts(data: Data) -> list[list[str]]:
     return out
 
 
-def _without_unclicked(found: Data) -> list[list[str]]:
+def _gap(
+    text: str, gap: Named, least: float = -np.inf, most: float = np.inf
+) -> list[str]:
+    return decided(text, f"{gap.item():.3f} apart", least < gap.item() < most)
+
+
+def _without_unclicked(where: str, wide: bool, here: Data) -> list[list[str]]:
     """The statements on lists without items that have no training click."""
-    out = []
-    for output, temperature, where, here in panels_of(found, CURVES):
-        where = f"{where}, clicked items listed: "
-        gap, all_items = here[f"{CLICKED}gap"].item(), here["gap"].item()
-        if output == "cosine" and temperature > SPANS_TO:
-            text = f"{where}lambdas at equal totals more than {WIDE:g} apart"
-            out.append(decided(text, f"{gap:.3f} apart", gap > WIDE))
-            continue
-        text = f"{where}lambdas at equal totals within {NARROW:g}"
-        out.append(decided(text, f"{gap:.3f} apart", gap < NARROW))
-        text = f"{where}at most half as far apart as with all items"
-        part = gap / all_items
-        out.append(decided(text, f"{part:.2f} of {all_items:.3f}", part <= PART))
-        text = f"{where}at a total of {HALF:g} lambda 1 is at most {BEHIND:g} below 0"
-        out.append(claim(text, here[f"{CLICKED}behind"], -BEHIND))
-    return out
+    gap, before = here[f"{CLICKED}gap"], here["gap"].item()
+    if wide:
+        text = f"{where}lambdas at equal totals more than {WIDE:g} apart"
+        return [_gap(text, gap, least=WIDE)]
+    text = f"{where}at a total of {HALF:g} lambda 1 is at most {BEHIND:g} below 0"
+    part = gap.item() / before
+    return [
+        _gap(f"{where}lambdas at equal totals within {NARROW:g}", gap, most=NARROW),
+        decided(
+            f"{where}at most half as far apart as with all items",
+            *(f"{part:.2f} of {before:.3f}", part <= PART),
+        ),
+        claim(text, here[f"{CLICKED}behind"], -BEHIND),
+    ]
 
 
-def _of_shift(found: Data) -> list[list[str]]:
+def _of_shift(where: str, least: float, here: Data) -> list[list[str]]:
     """The statements on how far the curve of lambda 1 is shifted along the total."""
-    out = []
-    for output, temperature, where, here in panels_of(found):
-        where = f"{where}: lambda 1 is "
-        least = SHIFTS.get(temperature, 0.0) if output in BOUNDED else 0.0
-        if not least:
-            text = f"{where}shifted by at most {SMALL:g}"
-            out.append(claim(text, here["shift"], -SMALL, SMALL, "+.2f"))
-            continue
-        text = f"{where}shifted by at least {least:g}"
-        out.append(claim(text, here["shift"], least, form="+.2f"))
-        before = here["before"].item()
-        part = here["after"].item() / before
-        text = f"{where}so shifted at most a third as far from lambda 0"
-        out.append(decided(text, f"{part:.2f} of {before:.4f}", part <= LEFT))
-    return out
+    if not least:
+        text = f"{where}shifted by at most {SMALL:g}"
+        return [claim(text, here["shift"], -SMALL, SMALL, "+.2f")]
+    text, before = f"{where}shifted by at least {least:g}", here["before"].item()
+    part = here["after"].item() / before
+    return [
+        claim(text, here["shift"], least, form="+.2f"),
+        decided(
+            f"{where}so shifted at most a third as far from lambda 0",
+            *(f"{part:.2f} of {before:.4f}", part <= LEFT),
+        ),
+    ]
 
 
 def not_judged(data: Data) -> list[str]:
@@ -488,7 +481,7 @@ def strength_page(data: Data, found: Data) -> Sequence[str]:
         f"intervals over seeds. Data {header['data_digest'][:12]}.",
     )
     rows = tidy(found)
-    beyond = rows["shift"] > most_shift(data.labels("total")) - STEP
+    beyond = rows["shift"] > most_shift(data) - STEP
     hidden = ["shift", "shift_low", "shift_high", "after"]
     rows.loc[beyond, hidden] = np.nan
     columns = [(head, name, f) for name, (head, f) in COLUMNS.items() if name in found]
@@ -496,68 +489,21 @@ def strength_page(data: Data, found: Data) -> Sequence[str]:
     return about, interval_table(rows, stated, columns, left=1)
 
 
-ROWS = {
-    "recall_20": "recall@20\nall items listed",
-    "recall_item_20": "item-averaged\nrecall@20",
-    WITHOUT: "recall@20\nclicked items listed",
-}
 NAMES = {"cosine": "cosine", "dot": "dot product", "bounded": "bounded dot"}
-CROWD = 3  # lines in a panel whose bands would hide each other
-
-
-def curves_figure(frame: pd.DataFrame, found: Data, output: str) -> Drawing:
-    """Recall and item-averaged recall of one output, by the total.
-
-    With lists without unclicked items, where there are such: recall with both kinds.
-    """
-    same = WITHOUT in frame  # the two rows are compared with each other
-    shown = ("recall_20", WITHOUT if same else "recall_item_20")
-    points = pd.concat(
-        _points(frame[frame.output == output], metric, ROWS[metric]) for metric in shown
-    )
-    marks = {}
-    for _, temperature, _, here in panels_of(found, (output,)):
-        for kind in ("", CLICKED) if same else ():
-            gap = here[f"{kind}gap"].item()
-            marks[ROWS[f"{kind}recall_20"], temperature] = f"≤ {gap:.3f}"
-    note = " (≤: largest gap of the lines, 0.25 to 1)" if same else ""
-    title = "Does the total alone set recall, or also where log q is? "
-    title += f"({NAMES[output]})"
-    return _panels(points, marks, title, note, "all" if same else "row")
-
-
-def outputs_figure(frame: pd.DataFrame, found: Data) -> Drawing:
-    """Recall of each output by the total, with none or all of log q in the loss."""
-    metric = WITHOUT if WITHOUT in frame else "recall_20"
-    ends = frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])
-    labels = {one: f"{NAMES[one]}\nrecall@20" for one in found.labels("output")}
-    points = _points(frame[ends], metric, frame.output[ends].map(labels))
-    marks = {
-        (labels[output], temperature): f"{here['shift'].mean_over('seed').item():+.2f}"
-        for output, temperature, _, here in panels_of(found)
-    }
-    title = "Log q in the loss moves the curve (numbers: how far)"
-    return _panels(points, marks, title, "", "row")
-
-
-def _points(frame: pd.DataFrame, metric: str, row: Any) -> pd.DataFrame:
-    """The curves of a metric, in a row of panels."""
-    ends = ["", "_low", "_high"] if frame["lambda"].nunique() < CROWD else [""]
-    keys = ["output", "temperature", "lambda", "total"]
-    points = frame[[*keys, *(f"{metric}{end}" for end in ends)]]
-    names = {f"{metric}{end}": f"value{end}" for end in ends}
-    return points.rename(columns=names).assign(row=row)
 
 
 @styled
-def _panels(
-    points: pd.DataFrame,
-    marks: Mapping[tuple[str, float], str],
-    title: str,
-    note: str,
-    sharey: str,
-) -> Drawing:
-    """Rows of panels, one per temperature: a line per lambda, and a mark in each."""
+def outputs_figure(frame: pd.DataFrame, found: Data, most: float) -> Drawing:
+    """Recall of each output by the total, with none or all of log q in the loss.
+
+    By how much the curve is moved stands in the panel, where the totals show it.
+    """
+    metric = WITHOUT if WITHOUT in frame else "recall_20"
+    ends = frame["lambda"].isin([frame["lambda"].min(), frame["lambda"].max()])
+    names = {f"{metric}{end}": f"value{end}" for end in ("", "_low", "_high")}
+    points = frame.loc[ends, ["output", "temperature", "lambda", "total", *names]]
+    points = points.rename(columns=names)
+    points = points.assign(row=points.output.map(NAMES) + "\nrecall@20")
     figure, panels = lines(
         points,
         ("total", "value", "lambda"),
@@ -566,35 +512,32 @@ def _panels(
         facet="temperature",
         row="row",
         height=4.2,
-        sharey=sharey,
+        sharey="row",
         name="lambda {:g}".format,
         ms=3,
         lw=1.2,
     )
     first = next(iter(panels))
-    for (row, temperature), panel in panels.items():
+    for output, temperature, _, here in panels_of(found):
+        row = f"{NAMES[output]}\nrecall@20"
+        panel, by = panels[row, temperature], here["shift"].values.mean()
         if row == first[0]:
             what = "temperature " if temperature == first[1] else ""
             panel.set_title(f"{what}{temperature:g}", fontsize=9)
-        if mark := marks.get((row, temperature)):
-            panel.text(0.97, 0.06, mark, transform=panel.transAxes, ha="right")
+        if by < most - STEP:
+            panel.text(0.97, 0.06, f"{by:+.2f}", transform=panel.transAxes, ha="right")
         panel.yaxis.label.set_fontsize(9)
-    label = f"total strength: in the loss + when serving{note}"
+    label = "total strength: in the loss + when serving"
     notes_below(figure, [label], fontsize=10, x=0.5, ha="center")
+    title = "Log q in the loss moves the curve (numbers: how far)"
     legend_above(figure, panel, title, 5)
     return Drawing(figure, points.assign(row=points.row.str.replace("\n", ", ")))
 
 
 def report_strength(stored: Stored) -> Report:
-    """The study's table, page and figures."""
+    """The study's table, page and figure."""
     data = Data.of(stored, AXES)
-    frame, found, outputs = strength_frame(data), derive(data), data.labels("output")
-    drawings = {f"-{output}": curves_figure(frame, found, output) for output in outputs}
-    most = most_shift(data.labels("total"))
-    # Where a shift is beyond the totals served, there is no number to write.
-    if len(outputs) > 1 and (
-        found["shift"].mean_over("seed").values.max() < most - STEP
-    ):
-        drawings["-outputs"] = outputs_figure(frame, found)
+    frame, found = strength_frame(data), derive(data)
+    drawings = {"-outputs": outputs_figure(frame, found, most_shift(data))}
     page, judged = strength_page(data, found), verdicts(data)
     return Report({".csv": frame}, page, drawings, judged, not_judged(data))

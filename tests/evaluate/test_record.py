@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from research.evaluate.record import bands, evaluate, ranks
+from research.evaluate.record import bands, deciles, evaluate, ranks
 from research.types import NUMBER, Column, Fold, InputError, Table
 from tests.evaluate.made import fold_of, random_fold
 
@@ -251,3 +251,10 @@ def test_order_of_the_items_does_not_matter():
     counts = np.random.default_rng(1).integers(0, 9, size=60)
     mixed = np.random.default_rng(2).permutation(60)
     np.testing.assert_array_equal(bands(counts)[mixed], bands(counts[mixed]))
+
+
+def test_deciles_hold_a_tenth_each_and_the_most_clicked_first():
+    counts = np.array([5, 0, 9, 1] * 10, np.int64)
+    tenth = deciles(counts)
+    assert np.bincount(tenth).tolist() == [4] * 10
+    assert counts[tenth == 0].min() >= counts[tenth == 9].max()

@@ -4,16 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies.probe.bias import (
-    BiasEstimate,
-    SmallWorld,
-    draw_laws,
-    enumerated_bias,
-)
 from experiments.studies.probe.estimators import (
     ESTIMATORS,
+    BiasEstimate,
     ProbedArm,
+    SmallWorld,
+    draw_laws,
     draw_rows,
+    enumerated_bias,
     estimator_config,
     estimator_sources,
     probed_arm,

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.studies.probe.bias import (
+from experiments.studies.probe.estimators import (
     draw_laws,
+    estimator_sources,
     expected_error,
     multisets,
+    score_gradient,
     small_world,
 )
-from experiments.studies.probe.estimators import estimator_sources, score_gradient
 from research.negatives.source import union_log_q
 from tests.studies.made import exactly, sampled_gradient, small_arm
 
@@ -49,6 +50,22 @@ def test_uncorrected_is_biased_everywhere():
     zero, faithful = exactly(WORLDS, "in-batch", 6, arm)
     assert zero.bias > 0.2
     assert faithful.bias > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "corrected", "sign"),
+    [("in-batch", ("in-batch",), 1), ("mixed-unigram-q", ("in-batch", "uniform"), -1)],
+)
+def test_without_log_q_popular_items_are_pushed_down_and_by_the_wrong_q_up(
+    name, corrected, sign
+):
+    arm = small_arm(WORLDS[0], name, 6)
+    laws = draw_laws(corrected, WORLDS[1])
+    draws = (6 // len(corrected),) * len(corrected)
+    (mean, _) = expected_error(arm, WORLDS[1:], draws, laws)[0]
+    pushed = sign * mean.sum(axis=0)[np.argsort(-np.asarray(WORLDS[1].pool.counts))]
+    assert pushed[0] > 0 > pushed[-1]
+    assert abs(pushed.sum()) < 1e-5  # a gradient of a softmax sums to zero
 
 
 def test_multisets_stand_for_all_sequences():

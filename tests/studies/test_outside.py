@@ -1,7 +1,8 @@
-"""The outside ledger: its verdicts, its cells, and runs on made data."""
+"""The outside ledger: its verdicts, its cells, its prediction, runs on made data."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,31 +13,36 @@ from experiments.inputs import prepared_run
 from experiments.runs import baseline
 from experiments.serve import score
 from experiments.studies import STUDIES
-from experiments.studies.outside import CELLS, Cell, measure, read_cells, run_outside
-from experiments.studies.outside.measure import (
+from experiments.studies.outside import (
     BEST,
     CHOSEN,
     LAST,
     LEFT_OUT,
     NUMBERS,
     PROTOCOLS,
+    RUN_OF,
+    RUNS,
     WITH_PRIOR,
+    Run,
+    expected,
     measured,
     phase,
+    run_outside,
 )
 from experiments.studies.outside.report import (
     AGREES,
+    AT_K,
     DATASETS,
     DIFFERS,
     LOOKS,
+    NDCG,
+    SERVED,
+    SL,
     UNEXPLAINED,
     ledger,
     ledger_figure,
-)
-from experiments.studies.outside.runs import (
-    RUNS,
-    Run,
-    expected,
+    read_cells,
+    verdicts,
 )
 from experiments.study import StudyOptions, report_study
 from research.config import Config
@@ -56,12 +62,17 @@ def made(mean, error=0.0, resplit=True) -> Stored:
     return Stored(header, {}, {"mean": mean, "error": np.full(mean.shape, error)})
 
 
-def cell(value: float, because: str = "") -> Cell:
-    return Cell("key", "t", "p", "d", "row", "recall", 10, value, "one", because)
+def cell(value: float, because: str = "") -> dict[str, Any]:
+    at = {"dataset": "d", "row": "row", "metric": "recall", "k": 10, "value": value}
+    return {**at, "run": "one", "because": because}
+
+
+def ledger_of(stored: Stored, *cells: dict[str, Any]) -> pd.DataFrame:
+    return ledger(stored, pd.DataFrame(cells))
 
 
 def verdict(stored: Stored, value: float, because: str = "") -> tuple[str, str]:
-    row = ledger(stored, [cell(value, because)]).iloc[0]
+    row = ledger_of(stored, cell(value, because)).iloc[0]
     return row.verdict, row.reason
 
 
@@ -69,7 +80,7 @@ def test_with_splits_of_our_own_two_errors_of_splits_and_users_are_allowed():
     # splits: sd 0.03, so 0.03 / sqrt(9) = 0.01 of the mean; users 0.0075: 0.0125
     nine = 0.2 + 0.03 * np.sqrt(8 / 6) * np.repeat([-1.0, 0.0, 1.0], 3)
     stored = made([nine, nine], error=0.0075)
-    row = ledger(stored, [cell(0.2)]).iloc[0]
+    row = ledger_of(stored, cell(0.2)).iloc[0]
     assert row.deviation == pytest.approx(0.03)
     assert row.allowed == pytest.approx(0.025)
     assert verdict(stored, 0.2249) == verdict(stored, 0.1751) == (AGREES, "")
@@ -79,7 +90,7 @@ def test_with_splits_of_our_own_two_errors_of_splits_and_users_are_allowed():
 def test_on_the_published_split_two_deviations_over_seeds_are_allowed():
     three = [0.19, 0.20, 0.21, np.nan]  # sd 0.01; a seed that was not measured
     stored = made([three, three], error=0.5, resplit=False)
-    row = ledger(stored, [cell(0.2)]).iloc[0]
+    row = ledger_of(stored, cell(0.2)).iloc[0]
     assert (row.seeds, row.allowed) == (3, pytest.approx(0.02))
     assert verdict(stored, 0.2199) == (AGREES, "")
     assert verdict(stored, 0.2201) == (UNEXPLAINED, "")
@@ -105,10 +116,10 @@ def test_a_difference_is_explained_only_by_a_run_that_agrees():
 def test_a_run_explains_a_row_as_a_whole_or_nothing_of_it():
     stored = made([[0.20, 0.20], [0.30, 0.30]], resplit=False)
     near, far = cell(0.30, "other"), cell(0.40, "other")
-    assert [*ledger(stored, [near, near]).verdict] == [DIFFERS] * 2
-    assert [*ledger(stored, [near, far]).verdict] == [UNEXPLAINED] * 2
-    elsewhere = far._replace(row="another row")
-    assert [*ledger(stored, [near, elsewhere]).verdict] == [DIFFERS, UNEXPLAINED]
+    assert [*ledger_of(stored, near, near).verdict] == [DIFFERS] * 2
+    assert [*ledger_of(stored, near, far).verdict] == [UNEXPLAINED] * 2
+    elsewhere = far | {"row": "another row"}
+    assert [*ledger_of(stored, near, elsewhere).verdict] == [DIFFERS, UNEXPLAINED]
 
 
 def test_one_split_of_our_own_gives_no_verdict():
@@ -116,7 +127,7 @@ def test_one_split_of_our_own_gives_no_verdict():
 
 
 def test_the_figure_shows_how_far_each_row_is_in_percent_of_the_printed_number():
-    frame = ledger(made([[0.20, 0.21], [0.30, 0.31]], resplit=False), [cell(0.2)])
+    frame = ledger_of(made([[0.20, 0.21], [0.30, 0.31]], resplit=False), cell(0.2))
     near = frame.assign(k=20)
     low = near.assign(row="low", difference=0.01, value=0.1, verdict=DIFFERS)
     far = near.assign(row="far", difference=0.16, value=0.2, verdict=UNEXPLAINED)
@@ -142,26 +153,23 @@ def test_the_figure_shows_how_far_each_row_is_in_percent_of_the_printed_number()
 
 def test_the_cells_are_well_formed():
     cells = read_cells()
-    names = {(c.source, c.table, c.dataset, c.row, c.number) for c in cells}
-    assert len(names) == len(cells)
-    assert len({(c.source, c.table) for c in cells}) >= 5
-    assert {c.dataset for c in cells} == set(DATASETS)  # each has a heading
+    keys = ["source", "table", "dataset", "row", "metric", "k"]
+    assert not cells.duplicated(keys).any()
+    assert len(cells.drop_duplicates(keys[:2])) >= 5
+    assert {*cells.dataset} == {*DATASETS}  # each has a heading
     references = (ROOT / "docs" / "references.md").read_text()
-    views = (CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR)
-    rows = {"", *(name + view for name in RUNS for view in views)}
-    for c in cells:
+    for c in cells.itertuples():
         assert f'<a id="{c.source}">' in references
         assert c.table
         assert c.page
         assert c.dataset == RUNS[c.run].data.partition("/")[0]
-        assert c.number in PROTOCOLS[RUNS[c.run].protocol].numbers
-        assert set(c.because.split(";")) <= rows
+        assert f"{c.metric}@{c.k}" in PROTOCOLS[RUNS[c.run].protocol].numbers
+        assert set(c.because.split(";")) <= {"", *RUN_OF}
         assert 0 < c.value < 1
     assert {*expected()} <= {*RUNS}
     for run in RUNS.values():
         fields = PROTOCOLS[run.protocol].fields
         check_config(dataclasses.replace(Config(), **fields, model="popularity"))
-    assert CELLS.read_text().startswith(",".join(Cell._fields) + "\n")
 
 
 def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
@@ -174,7 +182,7 @@ def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
     assert ndcg[BEST] >= max(ndcg[CHOSEN], ndcg[LAST])
     assert ndcg[LEFT_OUT] > ndcg[CHOSEN]  # validation items take no place any more
     assert ndcg[WITH_PRIOR] != ndcg[CHOSEN]
-    monkeypatch.setattr(measure, "PRIOR", 0.0)
+    monkeypatch.setattr(outside, "PRIOR", 0.0)
     views = measured(run, 0, str(data / "made"))
     np.testing.assert_array_equal(views[WITH_PRIOR], views[CHOSEN])
     assert np.isnan(views[CHOSEN][0, NUMBERS.index("hit@10")])
@@ -318,3 +326,85 @@ def test_from_made_pairs_to_the_table_and_a_changed_record_to_another_verdict(
 def test_without_its_data_it_is_refused(tmp_path, place):
     with pytest.raises(InputError, match=r"ml-1m-ge3"):
         run_outside(StudyOptions(tmp_path, data_dir=place))
+
+
+def records(sl=0.05, at_k=0.057, sl_served=0.057, at_k_served=0.055):
+    """NDCG@20 of four rows on Electronics, three seeds each; the fourth is not run."""
+    rows = {SL: sl, AT_K: at_k, SERVED.format(SL): sl_served}
+    rows[SERVED.format(AT_K)] = at_k_served
+    seeds = 1e-5 * np.array([-1.0, 0.0, 1.0])
+    mean = np.array([[*(value + seeds), np.nan] for value in rows.values()])
+    # one row without noise, so that differences vary between seeds
+    mean[0, :3] = sl
+    header = {"runs": [*rows], "numbers": [NDCG], "data": ["electronic"] * 4}
+    header["resplit"] = [False] * 4
+    return Stored(header, {}, {"mean": mean[..., None], "error": mean[..., None] * 0})
+
+
+def judged(*cells):
+    """A frame of cells: data set, row, whether it agrees, published less ours."""
+    columns = ["dataset", "row", "verdict", "difference"]
+    rows = [(d, r, AGREES if a else UNEXPLAINED, by) for d, r, a, by in cells]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def found(frame, stored=None):
+    stored = stored or Stored(
+        {"runs": [], "numbers": [], "data": [], "resplit": []}, {}, {}
+    )
+    return {row[0]: row[1:] for row in verdicts(frame, stored)}
+
+
+def test_one_cell_that_disagrees_fails_its_row_and_no_other():
+    frame = judged(
+        ("electronic", "BPR", True, 0.0),
+        ("electronic", "SL", True, 0.0),
+        ("electronic", "SL", False, 0.1),
+    )
+    assert found(frame) == {
+        "electronic, BPR: all cells agree": ["1 of 1", "holds"],
+        "electronic, SL: all cells agree": ["1 of 2", "fails"],
+    }
+
+
+def test_what_is_said_of_a_table_depends_on_the_table():
+    frame = judged(
+        ("ml-1m-ge3", "EASE, lambda 1", True, 0.0),
+        ("ml-1m-ge3", "SLIMElastic", False, 0.1),
+        ("ml-100k", "BPR, defaults (README)", True, 0.0),
+        ("ml-100k", "BPR, defaults (quick start)", True, 0.0),
+        ("ml-100k-cornac", "BPR, 10 factors", False, 0.1),  # with its own expectation
+        ("electronic", "LLPAUC", False, 0.1),  # likewise
+    )
+    assert found(frame) == {
+        "ml-1m-ge3: all cells agree": ["1 of 2", "fails"],
+        "ml-100k, BPR: all cells agree": ["2 of 2", "holds"],
+    }
+
+
+@pytest.mark.parametrize(("by", "verdict"), [(-0.0099, "holds"), (0.0101, "fails")])
+def test_the_farthest_cell_decides_whether_a_row_lies_near(by, verdict):
+    frame = judged(("gowalla", "SL@20", False, 0.001), ("gowalla", "SL@20", False, by))
+    (row,) = found(frame).values()
+    assert row == [f"at most {abs(by):.4f} away", verdict]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["holds"] * 3),
+        ({"sl_served": 0.06}, ["fails", "fails", "holds"]),
+        ({"at_k_served": 0.0601}, ["holds", "holds", "fails"]),
+        ({"at_k": 0.055, "at_k_served": 0.055}, ["holds", "fails", "holds"]),
+    ],
+)
+def test_what_a_prior_does_on_electronics(changes, expected):
+    rows = found(judged(), records(**changes))
+    assert [row[1] for row in rows.values()] == expected
+
+
+def test_without_these_rows_nothing_is_said_of_a_prior():
+    stored = records()
+    short = {name: values[:3] for name, values in stored.arrays.items()}
+    header = {n: values[:3] for n, values in stored.header.items()}
+    assert found(judged(), Stored(header, {}, short)) == {}

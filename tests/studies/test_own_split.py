@@ -1,12 +1,9 @@
 """Studies of own data split it by its column part and find its files by its name."""
 
-import dataclasses
-import functools
-
 import pytest
 
 from experiments import inputs
-from experiments.studies import STUDIES, probe
+from experiments.studies import STUDIES
 from experiments.study import StudyOptions, save_measured
 from research.report.records import read_header
 from tests.data.own import csv_text, write
@@ -42,20 +39,6 @@ def test_the_column_part_splits_the_data(name, options, monkeypatch):
 def test_records_name_the_split_that_they_are_of(options):
     records = save_measured(options, "probe", {})
     assert read_header(records)["split"] == "given"
-
-
-def test_the_probe_names_it_too(options, monkeypatch):
-    def stopped(out, header, *about, **content):
-        raise Seen(header["split"])
-
-    small = functools.partial(dataclasses.replace, batch=64)
-    monkeypatch.setattr(probe, "arm", lambda name, config: small(config))
-    monkeypatch.setattr(probe, "follow", lambda run, progress: ({}, {}))
-    monkeypatch.setattr(probe, "enumerate_all", lambda *about: [])
-    monkeypatch.setattr(probe, "arrays_of", lambda *about: {})
-    monkeypatch.setattr(probe, "save_study", stopped)
-    with pytest.raises(Seen, match="given"):
-        probe.run_probe(options)
 
 
 def test_the_line_names_no_flag_that_studies_refuse(options, capsys):

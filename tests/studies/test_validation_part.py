@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from experiments.inputs import prepared_run
-from experiments.studies.outside.measure import (
+from experiments.studies.outside import (
     CHOSEN,
     NUMBERS,
     PROTOCOLS,
+    Run,
     dataset_of,
     measured,
     phase,
 )
-from experiments.studies.outside.runs import Run
 from research.types import InputError
 from tests.studies.given import given_folder
 

@@ -238,7 +238,11 @@ def run_budget(options: StudyOptions) -> Path:
         loss: [" ".join(config.loss.split(",")[1:]) for config in each]
         for loss, each in configs.items()
     }
-    about = {"losses": list(size.losses), "items": items, "hyper": hyper}
+    about: dict[str, Any] = {
+        "losses": list(size.losses),
+        "items": items,
+        "hyper": hyper,
+    }
     return save_measured(options, NAME, arrays, **about)
 
 

@@ -1,16 +1,15 @@
 """What the study outside shows: each published cell beside ours, with its verdict."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from numpy import ndarray
 
-from experiments.studies.outside import Cell, read_cells
-from experiments.studies.outside.runs import expected
+from experiments.kit import Data
+from experiments.studies.outside import HERE, expected
 from experiments.study import Report
 from research.report.intervals import Interval, over_seeds
 from research.report.pages import markdown_table, number_text
@@ -28,6 +27,8 @@ from research.report.pictures import (
 from research.report.predictions import decided, statement
 from research.report.records import Stored
 
+AXES = dict.fromkeys(("mean", "error"), "run seed number")  # error: over users
+CELLS = HERE / "cells.csv"
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "unexplained"
 ERRORS = 2.0  # standard errors, or deviations over seeds, within which a cell agrees
 LEAST = 0.001  # on the published split itself a cell this near agrees in any case
@@ -42,122 +43,87 @@ GAIN, LEVEL, LITTLE = (0.006, 0.008), 0.001, np.nextafter(0.003, 0.0)
 LATER = "what was expected of runs that were added later (most have one seed)"
 
 
-class _Measured(NamedTuple):
-    """A number of a row: its mean, how many seeds, and what a cell may be away from it.
+def read_cells() -> pd.DataFrame:
+    """The published cells, in the order of their file, which says where each stands.
 
-    deviation is over seeds, NaN for one seed; error_users is over users.
+    row is as published, value as printed, run the one here that it is compared with;
+    because are runs that would explain a difference, with ";" between them, or "".
     """
-
-    mean: float
-    seeds: int
-    deviation: float
-    error_users: float
-    allowed: float
+    return pd.read_csv(CELLS, keep_default_na=False)
 
 
-class _Rows:
-    """The measured rows of a file of records, by name."""
+Found = dict[tuple[str, str], dict[str, Any]]  # by run and number
 
-    def __init__(self, stored: Stored) -> None:
-        self.names: list[str] = stored.header["runs"]
-        self.numbers: list[str] = stored.header["numbers"]
-        self.data = dict(zip(self.names, stored.header["data"], strict=True))
-        self._resplit = stored.header["resplit"]
-        self.arrays = stored.arrays
 
-    def of(self, name: str, number: str) -> _Measured:
-        """A number of a row.
+def found_rows(stored: Stored) -> Found:
+    """Each number of each row: its mean, seeds, errors, and what a cell may be away.
 
-        Where each seed has a split of its own, the published one not being known, what
-        is allowed are two standard errors of the mean, of splits and users together; it
-        is NaN for one split. On the published split it is two deviations over seeds, or
-        0.001 where that is more.
-        """
-        row = self.names.index(name)
-        place = row, slice(None), self.numbers.index(number)
-        values: ndarray = self.arrays["mean"][place]
-        there = ~np.isnan(values)
-        values, n = values[there], int(there.sum())
-        if n == 0:
-            return _Measured(np.nan, 0, np.nan, np.nan, np.nan)
-        deviation = float(values.std(ddof=1)) if n > 1 else np.nan
-        users = float(np.sqrt(np.mean(self.arrays["error"][place][there] ** 2)))
-        if self._resplit[row]:
-            allowed = ERRORS * float(np.hypot(deviation / np.sqrt(n), users))
-        else:
+    Where each seed has a split of its own, the published one not being known, what
+    is allowed are two standard errors of the mean, of splits and users together; it
+    is NaN for one split. On the published split it is two deviations over seeds, or
+    0.001 where that is more. A number that wasn't measured is left out.
+    """
+    data, found = Data.of(stored, AXES), Found()
+    for run, resplit in zip(stored.header["runs"], stored.header["resplit"]):
+        here = data.at(run=run)
+        for number in stored.header["numbers"]:
+            values, errors = (here[name].at(number=number).values for name in AXES)
+            errors, values = errors[~np.isnan(values)], values[~np.isnan(values)]
+            if not (n := len(values)):
+                continue
+            deviation = float(values.std(ddof=1)) if n > 1 else np.nan
+            users = float(np.sqrt(np.mean(errors**2)))
             allowed = float(np.fmax(ERRORS * deviation, LEAST))
-        return _Measured(float(values.mean()), n, deviation, users, allowed)
-
-    def gain(self, name: str, other: str) -> Interval:
-        """What a row has more than another in NDCG@20, over the seeds of both."""
-        number = self.numbers.index(NDCG)
-        one, two = (
-            self.arrays["mean"][self.names.index(row), :, number].astype(float)
-            for row in (name, other)
-        )
-        more = one - two
-        return over_seeds(more[~np.isnan(more)]).interval()
-
-    def agrees(self, name: str, cell: Cell) -> bool:
-        """Whether a cell is within what is allowed of a row."""
-        found = self.of(name, cell.number)
-        return abs(cell.value - found.mean) <= found.allowed
+            if resplit:
+                allowed = ERRORS * float(np.hypot(deviation / np.sqrt(n), users))
+            row = {"ours": float(values.mean()), "seeds": n, "deviation": deviation}
+            found[run, number] = {**row, "error_users": users, "allowed": allowed}
+    return found
 
 
-def ledger(stored: Stored, cells: Sequence[Cell]) -> pd.DataFrame:
+def ledger(stored: Stored, cells: pd.DataFrame) -> pd.DataFrame:
     """One row per cell that the records have a run for: published, ours, the verdict.
 
     The verdict is empty where there are too few splits for one. The reason is the first
     of the cell's runs that agrees with it and with all other cells of its row.
     """
-    rows, lines = _Rows(stored), []
-    of_row: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        of_row.setdefault((cell.dataset, cell.row), []).append(cell)
-    for cell in cells:
-        if cell.run not in rows.names or cell.number not in rows.numbers:
+    found, lines = found_rows(stored), []
+    of_row = dict(iter(cells.groupby(["dataset", "row"])))
+
+    def ours(run: str, cell: Mapping[Any, Any]) -> dict[str, Any]:
+        return found.get((run, f"{cell['metric']}@{cell['k']}"), {})
+
+    def agrees(run: str, cell: Mapping[Any, Any]) -> bool:
+        row = ours(run, cell)
+        return bool(row) and abs(cell["value"] - row["ours"]) <= row["allowed"]
+
+    def explains(run: str, cell: Mapping[Any, Any]) -> bool:
+        row = of_row[cell["dataset"], cell["row"]]
+        return all(agrees(run, each) for each in row.to_dict("records"))
+
+    for cell in cells.to_dict("records"):
+        if not (row := {**ours(cell["run"], cell)}):
             continue
-        found = rows.of(cell.run, cell.number)
-        verdict, reason = UNEXPLAINED, ""
-        if np.isnan(found.allowed):
+        verdict, reason, allowed = AGREES, "", row.pop("allowed")
+        others = cell["because"].split(";")
+        if np.isnan(allowed):
             verdict = ""
-        elif rows.agrees(cell.run, cell):
-            verdict = AGREES
-        else:
-            for other in cell.because.split(";"):
-                whole = of_row[cell.dataset, cell.row]
-                if other in rows.names and all(rows.agrees(other, c) for c in whole):
-                    verdict, reason = DIFFERS, other
-                    break
-        lines.append(
-            {
-                **cell._asdict(),
-                "ours": found.mean,
-                "seeds": found.seeds,
-                "deviation": found.deviation,
-                "error_users": found.error_users,
-                "difference": cell.value - found.mean,
-                "allowed": found.allowed,
-                "verdict": verdict,
-                "reason": reason,
-            }
-        )
+        elif not agrees(cell["run"], cell):
+            reason = next((run for run in others if explains(run, cell)), "")
+            verdict = DIFFERS if reason else UNEXPLAINED
+        row |= {"difference": cell["value"] - row["ours"], "allowed": allowed}
+        lines.append({**cell, **row, "verdict": verdict, "reason": reason})
     return pd.DataFrame(lines)
 
 
 def _cells(frame: pd.DataFrame) -> str:
-    """The cells of a data set, in Markdown."""
     heads = ["published row", "where", "metric", "published", "ours", "seeds"]
     heads += ["difference", "allowed", "verdict"]
     rows = [
         [
-            f"{row.row}",
-            f"[{row.source}] {row.table}, {row.page}",
-            f"{row.metric}@{row.k}",
-            f"{row.value:.4f}",
-            f"{row.ours:.4f}",
-            f"{row.seeds}",
-            f"{row.difference:+.4f}",
+            *(f"{row.row}", f"[{row.source}] {row.table}, {row.page}"),
+            *(f"{row.metric}@{row.k}", f"{row.value:.4f}", f"{row.ours:.4f}"),
+            *(f"{row.seeds}", f"{row.difference:+.4f}"),
             number_text(float(row.allowed), ".4f"),
             f"{row.verdict} because: {row.reason}" if row.reason else f"{row.verdict}",
         ]
@@ -166,25 +132,24 @@ def _cells(frame: pd.DataFrame) -> str:
     return markdown_table(heads, rows)
 
 
-def _means(rows: _Rows, data: str) -> str:
+def _means(found: Found, names: Sequence[str]) -> str:
     """Every row of a data set, the mean over its seeds, in Markdown."""
-    names = [name for name in rows.names if rows.data[name] == data]
-    found = {(m, n): rows.of(n, m) for m in rows.numbers for n in names}
-    numbers = [m for m in rows.numbers if not np.isnan(found[m, names[0]].mean)]
+    numbers = dict.fromkeys(number for run, number in found if run == names[0])
+    none = {"ours": np.nan}
     lines = [
-        [name, *(number_text(found[m, name].mean, ".4f") for m in numbers)]
-        for name in names
+        [n, *(number_text(found.get((n, m), none)["ours"], ".4f") for m in numbers)]
+        for n in names
     ]
     return markdown_table(["run", *numbers], lines, left=1)
 
 
-def _expected(rows: _Rows) -> list[str]:
+def _expected(runs: Sequence[str]) -> list[str]:
     """What was expected of the runs that were added later, in Markdown."""
     named = expected()
-    if not any(name in rows.names for name in named):
+    if not {*named} & {*runs}:
         return []
     lines = [
-        [name if name in rows.names else f"{name}, not run", text]
+        [name if name in runs else f"{name}, not run", text]
         for name, text in named.items()
     ]
     said = "Runs that were added later; what follows was committed before they began, "
@@ -193,22 +158,23 @@ def _expected(rows: _Rows) -> list[str]:
 
 
 def _page(frame: pd.DataFrame, stored: Stored) -> Sequence[str]:
-    rows = _Rows(stored)
+    runs, found = stored.header["runs"], found_rows(stored)
     count = frame.verdict.value_counts()
     total = ", ".join(f"{verdict} {n}" for verdict, n in count.items() if verdict)
     sources = ", ".join(f"[{key}]" for key in dict.fromkeys(frame.source))
     parts = []
     for data in dict.fromkeys(frame.dataset):
-        of_data = frame[frame.dataset == data]
-        parts += [f"## {data}", _cells(of_data)]
-        parts += ["Every run, the mean over its seeds:", _means(rows, data)]
+        of_data = zip(runs, stored.header["data"], strict=True)
+        means = _means(found, [run for run, folder in of_data if folder == data])
+        parts += [f"## {data}", _cells(frame[frame.dataset == data])]
+        parts += ["Every run, the mean over its seeds:", means]
     return (
         f"Published cells of {sources}, {len(frame)}: {total or 'no verdicts'}. "
         "Difference: published less ours. Allowed: where each seed has a split of its "
         "own (RecBole's tables), two standard errors of the mean, of splits and users "
         "together; on the published split two deviations over seeds, or 0.001 where "
-        "that is more. Replayed: the published run, made again from its seed.",
-        *_expected(rows),
+        "that is more.",
+        *_expected(runs),
         *parts,
     )
 
@@ -231,7 +197,7 @@ def verdicts(frame: pd.DataFrame, stored: Stored) -> list[list[str]]:
             most = float(of_data[name == row].difference.abs().max())
             text = f"{data}, {row}: all cells lie within {NEAR:g}"
             out.append(decided(text, f"at most {most:.4f} away", most <= NEAR))
-    return out + _of_the_prior(_Rows(stored))
+    return out + _of_the_prior(stored)
 
 
 def _all_agree(where: str, cells: pd.DataFrame) -> list[str]:
@@ -240,25 +206,26 @@ def _all_agree(where: str, cells: pd.DataFrame) -> list[str]:
     return decided(f"{where}: all cells agree", found, count == len(cells))
 
 
-def _of_the_prior(rows: _Rows) -> list[list[str]]:
+def _of_the_prior(stored: Stored) -> list[list[str]]:
     """The statements on SL and SL@20 on Electronics, served with a prior of 0.5."""
     sl, at_k = SERVED.format(SL), SERVED.format(AT_K)
-    if not {SL, AT_K, sl, at_k} <= set(rows.names):
+    if not {SL, AT_K, sl, at_k} <= set(stored.header["runs"]):
         return []
-    low, high = GAIN
-    where = "electronic, NDCG@20, a prior of 0.5"
+    ndcg = Data.of(stored, AXES)["mean"].at(number=NDCG)
+
+    def gain(run: str, other: str) -> Interval:
+        """Over the seeds of both."""
+        more = (ndcg.at(run=run) - ndcg.at(run=other)).values
+        return over_seeds(more[~np.isnan(more)]).interval()
+
+    where, form = "electronic, NDCG@20, a prior of 0.5", "+.4f"
+    less, text = LEVEL, f"SL is then within {LEVEL:g} of SL@20 without one"
+    first = f"SL gains {GAIN[0]:g} to {GAIN[1]:g}"
+    little = "SL@20 gains less than 0.003"
     return [
-        statement(
-            f"{where}: SL gains {low:g} to {high:g}", rows.gain(sl, SL), *GAIN, "+.4f"
-        ),
-        statement(
-            f"{where}: SL is then within {LEVEL:g} of SL@20 without one",
-            *(rows.gain(sl, AT_K), -LEVEL, LEVEL, "+.4f"),
-        ),
-        statement(
-            f"{where}: SL@20 gains less than 0.003",
-            *(rows.gain(at_k, AT_K), -np.inf, LITTLE, "+.4f"),
-        ),
+        statement(f"{where}: {first}", gain(sl, SL), *GAIN, form),
+        statement(f"{where}: {text}", gain(sl, AT_K), -less, less, form),
+        statement(f"{where}: {little}", gain(at_k, AT_K), high=LITTLE, form=form),
     ]
 
 
@@ -288,24 +255,24 @@ LINE = 0.215  # inches per line
 def ledger_figure(frame: pd.DataFrame) -> Drawing:
     """Draws each published row's recall and NDCG: ours less the printed, in percent."""
     points = _points(frame)
-    places, labels = _lines(points)
+    labels: list[tuple[str, str]] = []  # of the lines: each data set, then its rows
+    for dataset, part in points.groupby("dataset", sort=False):
+        labels += [(str(dataset), row) for row in ("", *part.row.unique())]
     counts = frame.verdict.value_counts()
     figure, panels = blank(1.6 + LINE * len(labels), ncols=2, sharey=True)
     for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
         for row in points[points.metric == metric].to_dict("records"):
-            numbers = float(row["percent"]), float(row["allowed"])
-            line = places[str(row["dataset"]), str(row["row"])]
-            _draw(axes, line, numbers, LOOKS[str(row["verdict"])])
+            _draw(axes, labels.index((row["dataset"], row["row"])), row)
         around_zero(axes)
         axes.grid(visible=False, axis="y")
         axes.set_xlim(-REACH, REACH)
         axes.set_xlabel(f"{title}, %")
-    panels[0].set_yticks(range(len(labels)), labels)
+    names = [f"  {row}" if row else DATASETS.get(data, data) for data, row in labels]
+    panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylabel("published row")
-    panels[0].set_ylim(len(labels) - 0.4, -0.6)
-    for tick in panels[0].get_yticklabels():
-        if tick.get_text() in DATASETS.values():
-            tick.set_fontweight("bold")
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    for tick, (_, of_row) in zip(panels[0].get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("normal" if of_row else "bold")
     handles = [
         Line2D([], [], linestyle="", label=label, color=c, marker=m, markersize=6)
         for label, (c, m) in zip(LEGEND, LOOKS.values(), strict=True)
@@ -330,42 +297,24 @@ def _points(frame: pd.DataFrame) -> pd.DataFrame:
     return points
 
 
-def _lines(points: pd.DataFrame) -> tuple[dict[tuple[str, str], int], list[str]]:
-    """The line of each published row, and the labels of all lines."""
-    places: dict[tuple[str, str], int] = {}
-    labels: list[str] = []
-    for dataset, part in points.groupby("dataset", sort=False):
-        labels.append(DATASETS.get(str(dataset), str(dataset)))
-        for row in part.row.unique():
-            places[str(dataset), row] = len(labels)
-            labels.append(f"  {row}")
-    return places, labels
-
-
-def _draw(axes: Axes, line: int, numbers: tuple[float, float], style: Look) -> None:
+def _draw(axes: Axes, line: int, row: Mapping[Any, Any]) -> None:
     """Draws a number on its line, with what is allowed; at the edge if it is beyond."""
-    percent, allowed = numbers
+    percent, allowed, style = row["percent"], row["allowed"], LOOKS[row["verdict"]]
     axes.barh(line, 2 * allowed, left=-allowed, height=0.8, color="#e2e2e2", zorder=1)
     side = 1 if percent > 0 else -1
     inside = abs(percent) <= REACH
     at = percent if inside else side * EDGE
     axes.plot(at, line, color=style.colour, marker=style.marker, markersize=6, zorder=3)
     if not inside:
-        axes.annotate(
-            f"{percent:+.0f}",
-            (at, line),
-            xytext=(-8 * side, 0),
-            textcoords="offset points",
-            va="center",
-            ha="right" if side > 0 else "left",
-            fontsize=9,
-        )
+        place: Any = {"xytext": (-8 * side, 0), "textcoords": "offset points"}
+        place |= {"va": "center", "ha": "right" if side > 0 else "left"}
+        axes.annotate(f"{percent:+.0f}", (at, line), fontsize=9, **place)
 
 
 def report_outside(stored: Stored) -> Report:
     """The study's table, page and figure, of its records and the published cells."""
     frame = ledger(stored, read_cells())
     drawings = {"-rows": ledger_figure(frame)}
-    later = [LATER] if _expected(_Rows(stored)) else []
+    later = [LATER] if _expected(stored.header["runs"]) else []
     judged = verdicts(frame, stored)
     return Report({".csv": frame}, _page(frame, stored), drawings, judged, later)

@@ -13,8 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.arms import ARMS, arm
-from experiments.studies.probe.bias import draw_laws, enumerated_bias, small_world
-from experiments.studies.probe.estimators import probed_arm
+from experiments.studies.probe.estimators import (
+    draw_laws,
+    enumerated_bias,
+    probed_arm,
+    small_world,
+)
 from research.config import Config
 from research.evaluate.metrics import CUTOFF
 from research.report.intervals import Interval
