@@ -145,7 +145,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "recipe-uniform": {"negatives": (_UNIFORM,)},
     # trained by cosines, searched by dot products of vectors that nobody normalised
-    "recipe-index": {"logq": 1.0, "served": "dot"},
+    "recipe-index": {"logq": 1.0, "serve_norm": "dot"},
 }
 _EXACT: dict[str, dict[str, Any]] = {
     "in-batch+logq": {"logq": 1.0},
@@ -251,7 +251,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # As many extra columns, drawn from the click share: number or distribution?
     "mixed-popularity+logq": _POPULAR,
     # The same expected gradient, which reaches items through the batch's columns alone.
-    "mixed-popularity+logq+push": {**_POPULAR, "item_push": "balanced"},
+    "mixed-popularity+logq+push": {**_POPULAR, "item_gradient": "balanced"},
     "full-softmax": {"negatives": ("catalogue",)},
     # Optimisers that move the touched rows of the tables.
     "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},
@@ -281,12 +281,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "fifo-cache+logq-streaming": {**_FIFO, "frequency": "streaming"},
     # A cache of positives corrected by its size in place of the click share.
     "fifo-cache+logq-by-size": _BY_SIZE,
-    "fifo-cache+logq-by-size+push": {**_BY_SIZE, "item_push": "balanced"},
+    "fifo-cache+logq-by-size+push": {**_BY_SIZE, "item_gradient": "balanced"},
     # The repulsive gradient that stored vectors lack, restored on the batch's columns;
     # and, as a control, fresh columns whose gradient is stopped.
-    "fifo-cache+logq+push": {**_FIFO, "item_push": "balanced"},
-    "vector-cache+logq+push": {**_VECTORS, "item_push": "balanced"},
-    "mixed-popularity+logq-stopped": {**_POPULAR, "item_push": "batch"},
+    "fifo-cache+logq+push": {**_FIFO, "item_gradient": "balanced"},
+    "vector-cache+logq+push": {**_VECTORS, "item_gradient": "balanced"},
+    "mixed-popularity+logq-stopped": {**_POPULAR, "item_gradient": "batch"},
     # Corrections.
     "in-batch+logq-streaming": {"logq": 1.0, "frequency": "streaming"},
     "in-batch+logq-periodic": {"logq": 1.0, "frequency": "periodic"},

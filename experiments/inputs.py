@@ -12,6 +12,7 @@ from research.data import is_own, load
 from research.evaluate.metrics import CUTOFF
 from research.events import catalogue, fold
 from research.features import registered_features
+from research.features.search import search_file
 from research.fields import DataFields
 from research.notices import say
 from research.positives import log_share
@@ -23,9 +24,10 @@ from research.splits import VALIDATION, SplitRules
 from research.types import Fold, InputError, Ratings
 
 AUTO = "auto"  # the split that suits the data
+LENT = 0.1  # share of each user's training part, where there is no validation part
 # The fields that decide a fold: runs that differ in others share one.
-_OF_FOLD = ("dataset", "columns", "core", "split", "fit_on", "threshold", "tie_salt",
-            "library", *SplitRules._fields)  # fmt: skip
+_OF_FOLD = ("dataset", "columns", "core", "split", "fit_on", "threshold", "tie_seed",
+            "catalogue", *SplitRules._fields)  # fmt: skip
 
 Stamp = tuple[tuple[str, int, int], ...]  # name, size, last change
 
@@ -94,7 +96,7 @@ def study_split_fields(dataset: str, data_dir: str | None) -> dict[str, Any]:
     if split == "given":
         part = ratings_of(dataset, data_dir).part
         if part is not None and not (part == VALIDATION).any():
-            return {"split": split, "validation_share": 0.1}
+            return {"split": f"{split},validation={LENT:g}"}
     return {"split": split}
 
 
@@ -124,7 +126,7 @@ def _fold(
             f"judged_from is {data.judged_from:g}: {ratings.name} has no ratings"
         )
     events = catalogue(
-        ratings, data.threshold, data.tie_salt, data.library, with_rated, data.core
+        ratings, data.threshold, data.tie_seed, data.catalogue, with_rated, data.core
     )
     rules = SplitRules(*(getattr(data, name) for name in SplitRules._fields))
     return fold(events, data.split, data.fit_on, rules)
@@ -185,7 +187,7 @@ def prepared_run(
     Raises:
       InputError: the first invalid choice, before any training starts.
     """
-    stamp = _stamp(config.dataset, config.item_array, config.search)
+    stamp = _stamp(config.dataset, config.item_array, search_file(config))
     arguments = config, data_dir, start, stamp
     prepared = _prepared_run(*arguments)
     if changed(dataclasses.asdict(prepared.config)):  # its features are named

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.grid import Grid
-from experiments.inputs import digest_of, ratings_of
+from experiments.inputs import LENT, digest_of, ratings_of
 from experiments.looks import NDCG, PRIORS, column_of
 from experiments.output.folders import file_name, run_id, serving_folder
 from experiments.output.plan import Run, is_done, locate, plan
@@ -32,11 +32,13 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import cell_name
 from research.data import name_of
+from research.entries import read
 from research.evaluate.metrics import CUTOFF
 from research.files import read_json, write_csv
 from research.notices import say
 from research.prepare import is_towers
-from research.splits import VALIDATION
+from research.registry import entry_name
+from research.splits import SPLITS, VALIDATION
 from research.types import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 PATIENCE = 4  # looks without a better one after which a trial ends
 LEADERS, MORE_SEEDS = 3, (1, 2)  # trials that are run again, and with which seeds
 MORE_TRIALS = LEADERS * len(MORE_SEEDS)
-LENT = 0.1  # share of each user's training part, where there is no validation part
 
 
 class Values(NamedTuple):
@@ -248,7 +249,7 @@ def _points(ranges: Mapping[str, Values], trials: int) -> list[dict[str, float]]
 
 def _ranges(config: Config, swept: Mapping[str, Any]) -> dict[str, Values]:
     """What is tried of a config: none of what its grid sweeps."""
-    own = OPTIONS.get(config.model.partition(",")[0], {})
+    own = OPTIONS.get(entry_name(config.model), {})
     ranges = TOWERS if is_towers(config) else own
     return {name: values for name, values in ranges.items() if name not in swept}
 
@@ -258,17 +259,20 @@ def _changes(config: Config, values: Mapping[str, float]) -> dict[str, Any]:
     if is_towers(config):
         return dict(values)
     words = tuple(f"{name}={value:g}" for name, value in values.items())
-    name = config.model.partition(",")[0]
+    name = entry_name(config.model)
     return {"model": ",".join([name, *words])} if words else {}
 
 
 def _on_validation(config: Config, data_dir: str | None) -> Config:
     """The config fitted on train, with a validation part lent where there is none."""
-    lent = config.validation_share
-    if config.split == "given" and not lent:
-        part = ratings_of(config.dataset, data_dir, config.columns).part
-        lent = 0.0 if part is not None and (part == VALIDATION).any() else LENT
-    return dataclasses.replace(config, fit_on="train", validation_share=lent)
+    config = dataclasses.replace(config, fit_on="train")
+    split = read(config.split, SPLITS)
+    if split.name != "given" or split.values["validation"]:
+        return config
+    part = ratings_of(config.dataset, data_dir, config.columns).part
+    if part is not None and (part == VALIDATION).any():
+        return config
+    return dataclasses.replace(config, split=split.but("validation", LENT).text())
 
 
 def _with_seed(cell: Cell, seed: int) -> Cell:

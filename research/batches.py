@@ -1,10 +1,35 @@
 """From pairs to index arrays ``[steps, batch]``, ready for one scan per epoch."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Int
 
+from research.config import Config
+from research.entries import NO_VALUES, Value, read
+from research.marks import HOST, Range
+from research.registry import Registry
 from research.rng import generator
 from research.types import InputError
+
+
+class Order(NamedTuple):
+    """An order of the pairs in an epoch: its own values."""
+
+    values: Mapping[str, Value] = NO_VALUES
+
+
+# days: the width of a window, also of those of the item feature dynamic
+_TIME = Order({"days": Value(7.0, Range(0.0, open="low"), HOST)})
+ORDERS = Registry("batch order", {"shuffled": Order(), "time": _TIME})
+
+
+def window_days(config: Config) -> float:
+    """The width in days of a config's windows of time."""
+    of_time = {key: value.default for key, value in _TIME.values.items()}
+    days: float = {**of_time, **read(config.batch_order, ORDERS).values}["days"]
+    return days
 
 
 def epoch_batches(

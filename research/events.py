@@ -9,19 +9,20 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
+from research.registry import entry_name
 from research.rng import INDEX_SALT, pair_hash
 from research.sorting import order_by_group, stable_argsort
-from research.splits import RULES, SPLITS, TEST, TRAIN, VALIDATION, SplitRules
+from research.splits import RULES, TEST, TRAIN, VALIDATION, SplitRules, parts
 from research.types import Events, Fold, InputError, Rated, Ratings, check
 
-LIBRARIES = ("clicked", "all")
+CATALOGUES = ("clicked", "all")
 
 
 def catalogue(
     ratings: Ratings,
     threshold: float = 4.0,
-    tie_salt: int = 0,
-    library: str = "clicked",
+    tie_seed: int = 0,
+    items: str = "clicked",
     with_rated: bool = False,
     core: int = 0,
 ) -> Events:
@@ -31,10 +32,10 @@ def catalogue(
       Events; ``order`` is the position in time over all events, ties broken.
 
     Raises:
-      InputError: no positive at this threshold or core, or an unknown library.
+      InputError: no positive at this threshold or core, or unknown items.
     """
-    if library not in LIBRARIES:
-        raise InputError(f"unknown library '{library}': choose clicked or all")
+    if items not in CATALOGUES:
+        raise InputError(f"unknown catalogue '{items}': choose clicked or all")
     positive = ratings.rating >= threshold
     if not ratings.rated:
         positive = np.ones(len(ratings.user), bool)
@@ -46,16 +47,16 @@ def catalogue(
     if core > 1:
         positive = _core(ratings, positive, core)
     user_rows = np.flatnonzero(np.bincount(ratings.user[positive]))
-    listed = np.full(len(ratings.items.id), library == "all")
+    listed = np.full(len(ratings.items.id), items == "all")
     listed[ratings.item[liked]] = False  # those that core leaves out
     listed[ratings.item[positive]] = True
     item_rows = _by_hash(ratings, np.flatnonzero(listed))
     user = _rank_of(user_rows, len(ratings.users.id))[ratings.user]
     item = _rank_of(item_rows, len(ratings.items.id))[ratings.item]
-    rows, order = by_time(ratings, user, positive, tie_salt)
+    rows, order = by_time(ratings, user, positive, tie_seed)
     rated = None
     if with_rated and not positive.all():  # else every rate of positives is 1
-        at, _ = by_time(ratings, user, (user >= 0) & (item >= 0), tie_salt)
+        at, _ = by_time(ratings, user, (user >= 0) & (item >= 0), tie_seed)
         part = None if ratings.part is None else ratings.part[at]
         rated = Rated(*_columns(ratings, user, item, at), positive[at], part)
     return Events(
@@ -163,12 +164,16 @@ def fold(
     """
     if fit_on not in FIT_ON:
         raise InputError(f"unknown fit_on '{fit_on}': choose {' or '.join(FIT_ON)}")
-    part = SPLITS.choose(split)(events, rules)
+    part = parts(split, events)
     judged_by = VALIDATION if fit_on == "train" else TEST
-    if judged_by == VALIDATION and split == "given" and not (part == VALIDATION).any():
+    if (
+        judged_by == VALIDATION
+        and entry_name(split) == "given"
+        and not (part == VALIDATION).any()
+    ):
         raise InputError(
             "fit_on train with split given: the data has no validation part; "
-            "--validation-share 0.1 takes a tenth of each user's train part"
+            "--split given,validation=0.1 takes a tenth of each user's train part"
         )
     last = FIT_ON[fit_on]
     fitted = _cut_rated(take_events(events, part <= last), part <= last, last)

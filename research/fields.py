@@ -13,6 +13,7 @@ from research.entries import Named
 from research.marks import (
     HOST,
     LATER,
+    SEED,
     SERVING,
     SWEPT,
     Choice,
@@ -22,9 +23,6 @@ from research.marks import (
 from research.types import InputError, check_distinct
 
 _ABOVE_0, _AT_LEAST_0, _AT_LEAST_1 = Range(0.0, open="low"), Range(0.0), Range(1.0)
-# Limits of seeds and salts: the salts of other purposes begin above (research/rng.py),
-# and JAX would take a larger seed for a smaller one.
-_SEED = Range(0, 2**32 - 1)
 
 
 class Group:
@@ -56,15 +54,8 @@ class DataFields(Group):
     repeatedly, until all have it (0: no limit)."""
     split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
-    user), or given (the data's own column part)."""
-    split_seed: Annotated[int, HOST, LATER, _SEED] = 0
-    """Seed of the split random, and of validation_share."""
-    split_rule: Annotated[str, HOST, LATER, Choice("ratio", "recbole")] = "ratio"
-    """Sizes of the parts of the split random: as ratio's, or recbole (int(n / 10) to
-    validation and to test, the remainder to train)."""
-    validation_share: Annotated[float, HOST, LATER, Range(0.0, 1.0, "high")] = 0.0
-    """Share of each user's train part, at least one positive unless it is the only one,
-    that becomes validation where the split given has none (0: it stays without)."""
+    user, from seed, with sizes ratio or recbole), or given (the data's own column part;
+    validation is the share of the train part that validates where none does)."""
     fit_on: Annotated[str, HOST, Choice("train", "train+validation", "train-only")] = (
         "train+validation"
     )
@@ -80,28 +71,17 @@ class DataFields(Group):
     judged_from: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.0
     """Least rating of a positive that lists are judged by or leave out; a positive
     below it serves training alone (0: as threshold)."""
-    tie_salt: Annotated[int, HOST, _SEED] = 0
-    """Salt of the hash that breaks ties in time."""
-    library: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
+    tie_seed: Annotated[int, HOST, SEED] = 0
+    """Seed of the hash that breaks ties in time."""
+    catalogue: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
     """Catalogue: clicked (items with a positive) or all (the whole item table)."""
     positives: Annotated[str, Named("research.positives:POSITIVES")] = "user-item"
     """Kind of positives: user-item, item-item (of a session: gap, the hours without a
     click that end one) or user-user (halves of a history, by time or random)."""
 
     def check(self) -> None:
-        """Also refuses options of another split, and fields that exclude each other."""
+        """Also refuses fields that exclude each other."""
         super().check()
-        seeded = self.split == "random" or self.validation_share > 0
-        for name, needed, used in (
-            ("split_rule", "split random", self.split == "random"),
-            ("split_seed", "split random or validation_share", seeded),
-            ("validation_share", "split given", self.split == "given"),
-        ):
-            if not used and getattr(self, name) != getattr(DataFields, name):
-                raise InputError(
-                    f"{name} is {getattr(self, name)}: only {needed} uses it, "
-                    f"the split is {self.split}"
-                )
         if 0 < self.judged_from < self.threshold:
             raise InputError(
                 f"judged_from is {self.judged_from:g}: it must be 0, or at least "
@@ -136,8 +116,6 @@ class FeatureFields(Group):
     item_array: Annotated[str, HOST] = ""
     """File of item vectors: .npy, one row per item by ascending id; .npz, ids and
     vectors."""
-    window_days: Annotated[float, HOST, _ABOVE_0] = 7.0
-    """Width in days of the windows of the item feature dynamic and of --batch-order."""
     history: Annotated[int, _AT_LEAST_0] = 50
     """Length of the history: the user's last positives before the event; cut to the
     longest history of the data set."""
@@ -145,13 +123,10 @@ class FeatureFields(Group):
     """Order of the history: time, or shuffled (the same items: does order matter?)."""
     encoder: Annotated[str, Named("research.towers:ENCODERS")] = "mean"
     """History encoder."""
-    search: Annotated[str, HOST] = ""
-    """Words for the encoder query: simulated (from the text of the held-out item, which
-    they therefore reveal), or a .csv file with columns user, item and query."""
-    search_words: Annotated[int, HOST, Range(1, 1024)] = 4
-    """Words per search: how many are simulated, or read from a file."""
-    search_noise: Annotated[float, HOST, Range(0.0, 1.0)] = 0.5
-    """Probability that a simulated word is one of any item, and not of the target."""
+    search: Annotated[str, HOST, Named("research.features.search:SEARCHES")] = "none"
+    """Words for the encoder query: none, simulated (from the text of the held-out item,
+    which they therefore reveal; noise is the probability of a word of any item), or
+    file (path is a .csv file with columns user, item and query); words per search."""
 
     def check(self) -> None:
         """Also refuses a feature that is given twice."""
@@ -173,7 +148,7 @@ class TowerFields(Group):
     output: Annotated[str, Choice("cosine", "dot", "bounded")] = "cosine"
     """Tower output: cosine (L2-normalised), dot (as it comes) or bounded (as it comes,
     but no longer than 1)."""
-    served: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
+    serve_norm: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
     normalised or shortened, so that longer ones of items rank higher)."""
     layers: Annotated[str, LATER, Choice("mlp", "residual", "none", "bias")] = "mlp"
@@ -213,7 +188,7 @@ class NegativeFields(Group):
     """Draws of each source that is named with a number, in its place (0: as named)."""
     hardest: Annotated[int, _AT_LEAST_0] = 0
     """Number of negatives per row to keep, those of highest logit (0: all of them)."""
-    item_push: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
+    item_gradient: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
     """Negatives whose gradient pushes items away: drawn (all but those of a cache),
     batch (in-batch ones alone), or balanced (in-batch ones, in place of all)."""
     loader_workers: Annotated[int, LATER, _AT_LEAST_0] = 0
@@ -281,9 +256,9 @@ class TrainFields(Group):
 
     batch: Annotated[int, _AT_LEAST_1] = 512
     """Rows of a batch."""
-    batch_order: Annotated[str, HOST, Choice("shuffled", "time")] = "shuffled"
-    """Order of the pairs in an epoch: shuffled, or time (window after window, shuffled
-    within each; the item feature dynamic needs it)."""
+    batch_order: Annotated[str, HOST, Named("research.batches:ORDERS")] = "shuffled"
+    """Order of the pairs in an epoch: shuffled, or time (window after window, of so
+    many days, shuffled within each; the item feature dynamic needs it)."""
     epochs: Annotated[int, HOST, Range(1, 10**6)] = 20
     """Passes over the pairs of the training part."""
     optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
@@ -308,7 +283,7 @@ class TrainFields(Group):
     best, the one of highest NDCG@20 among a few."""
     patience: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
     """Validations in a row without a better one that end training (0: none does)."""
-    seed: Annotated[int, HOST, _SEED] = 0
+    seed: Annotated[int, HOST, SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 
 

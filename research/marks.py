@@ -92,6 +92,11 @@ class Range:
         return f"in {left}{_shown(self.low)}, {_shown(self.high)}{right}"
 
 
+# Limits of seeds: the salts of other purposes begin above (research/rng.py), and JAX
+# would take a larger seed for a smaller one.
+SEED = Range(0, 2**32 - 1)
+
+
 class Choice:
     """One of a few words that need no registry."""
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from research.batches import window_days
 from research.config import Config
 from research.entries import read
 from research.features import PER_WINDOW, registered_features
-from research.features.search import VOCABULARY
+from research.features.search import VOCABULARY, words_per_search
 from research.features.timed import count_windows
 from research.negatives import entries_of
 from research.negatives.frequencies import FREQUENCIES
+from research.registry import entry_name
 from research.towers import takes_words, uses_history
 from research.train.optimisers import OPTIMISERS
 from research.types import Events, TooLarge
@@ -88,11 +90,11 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
     for _, draws, entry, _ in entries_of(config.negatives, config):
         logits = draws * batch if entry.per_row else 0
         drawn += logits + (min(logits, fitted.n_items) or draws) * dim
-    words = config.search_words if config.search else 0
+    words = words_per_search(config) if takes_words(config) else 0
     dynamic = any(f.gives == PER_WINDOW for _, f in registered_features(config))
     cells = 0
-    if dynamic or config.batch_order == "time":
-        cells = count_windows(fitted, config.window_days) * fitted.n_items * dynamic
+    if dynamic or entry_name(config.batch_order) == "time":
+        cells = count_windows(fitted, window_days(config)) * fitted.n_items * dynamic
     return {
         f"tables of dim {dim}": _FLOAT * copies * rows * dim,
         "hidden layers of these widths": _FLOAT * 3 * sum(nets),
@@ -102,5 +104,5 @@ def _bytes_of(config: Config, fitted: Events) -> dict[str, int]:
         f"negatives {' '.join(config.negatives)} of dim {dim}": (_FLOAT * drawn),
         f"{words} search words": _FLOAT * words * (len(fitted.user) + fitted.n_users),
         **frequency.entry.memory(frequency.values),
-        f"windows of {config.window_days:g} days": 8 * _FLOAT * cells,
+        f"windows of {window_days(config):g} days": 8 * _FLOAT * cells,
     }

@@ -32,6 +32,7 @@ from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
 from research.positives import POSITIVES, Positives, check_positives, make_positives
 from research.positives.tasks import RetrievalTask, retrieval_task
+from research.registry import entry_name
 from research.serving import Serving
 from research.temperature import check_temperature
 from research.towers import ENCODERS, check_encoder, check_layers, uses_history
@@ -114,7 +115,7 @@ def check_config(config: Config) -> None:
     """
     check_encoder(config)  # first, as it says why some names are refused
     config.check()
-    choose(config.model.partition(",")[0], {TOWERS: None, **BASELINES}, "model")
+    choose(entry_name(config.model), {TOWERS: None, **BASELINES}, "model")
     check_loss(config)
     check_temperature(config)
     check_layers(config)
@@ -151,7 +152,7 @@ def check_times(config: Config, timed: bool) -> None:
         f"encoder {config.encoder}": ENCODERS[config.encoder].ordered,
         f"positives {config.positives} (sessions)": sessions,
         "halves by time (choose --positives user-user,halves=random)": halves,
-        "batch_order time": config.batch_order == "time",
+        "batch_order time": entry_name(config.batch_order) == "time",
     }
     for name, feature in registered_features(config):
         reasons[f"feature '{name}'"] = feature.gives != STATIC
@@ -215,9 +216,9 @@ def _baseline(config: Config, fold: Fold) -> Config:
     """The config of a baseline: its own values named, all else at its default."""
     entry = BASELINES.choose(config.model)
     values = option_values(config.model, is_large(fold))
-    name = config.model.partition(",")[0]
+    name = entry_name(config.model)
     check_squares(name, entry.squares, fold.fitted.n_items)
-    kept = ("dataset", "split", "fit_on", "threshold", "tie_salt", "library")
+    kept = ("dataset", "split", "fit_on", "threshold", "tie_seed", "catalogue")
     words = [f"{name}={value:.12g}" for name, value in values.items()]
     return Config(
         **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
@@ -250,6 +251,7 @@ def _with_features(config: Config, fold: Fold) -> Config:
         )
     search = resolve_search(config, fold)
     longest = int(np.diff(fold.fitted.offsets).max())
+    by_shuffle = entry_name(config.batch_order) == "shuffled"
     in_time = any(feature.gives == PER_WINDOW for feature in items.values())
     return dataclasses.replace(
         config,
@@ -258,5 +260,5 @@ def _with_features(config: Config, fold: Fold) -> Config:
         item_array=stamped(config.item_array),
         search=search,
         history=min(config.history, longest),
-        batch_order="time" if in_time else config.batch_order,
+        batch_order="time" if in_time and by_shuffle else config.batch_order,
     )

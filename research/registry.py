@@ -26,6 +26,15 @@ E = TypeVar("E")
 CACHES: list[Callable[[], None]] = []
 
 
+def entry_name(text: str) -> str:
+    """The name of the entry that a text names, without the values that follow it.
+
+    >>> entry_name("scheduled,end=0.1")
+    'scheduled'
+    """
+    return text.partition(",")[0]
+
+
 class Registry(dict[str, T], Generic[T]):
     """Entries by name.
 
@@ -66,7 +75,7 @@ class Registry(dict[str, T], Generic[T]):
         Traceback (most recent call last):
         research.types.InputError: unknown cut 'lst' (nearest: last): choose last, ratio
         """
-        return choose(name.partition(",")[0], self, self.what)
+        return choose(entry_name(name), self, self.what)
 
     @contextmanager
     def added(self, name: str, entry: T, alike: bool = False) -> Iterator[T]:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Key, UInt32, UInt64
 
-# Salts of pair_hash by purpose; ties in time have the config's tie_salt. Two purposes
+# Salts of pair_hash by purpose; ties in time have the config's tie_seed. Two purposes
 # may share a salt where nothing depends on both hashes.
 INDEX_SALT = 0  # an item's index in the catalogue
 SESSIONS_SALT = 1  # partners within a session
 HALVES_SALT = 2  # random halves of a history
 WORDS_SALT = 2  # words of a simulated search
 RANDOM_SALT = 2**32  # plus the seed: random lists, whose held-out items ties decide
-SPLIT_SALT = 2**33  # a random split, plus its seed: no tie_salt, which orders history
+SPLIT_SALT = 2**33  # a random split, plus its seed: no tie_seed, which orders history
 
 
 def root(seed: int) -> Key[Any, ""]:

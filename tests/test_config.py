@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 
@@ -36,16 +37,12 @@ REFUSED = {
     "history": (-1,),
     "evaluate_every": (-1,),
     "seed": (-1,),
-    "tie_salt": (-1,),
+    "tie_seed": (-1,),
     "user_hidden": ((0,), (16, 0)),
     "item_hidden": ((-4,),),
     "output": ("cosin", ""),
-    "served": ("cosine", ""),
-    "window_days": (0.0, -1.0, math.nan),
-    "batch_order": ("by-time",),
+    "serve_norm": ("cosine", ""),
     "history_order": ("random",),
-    "search_noise": (-0.1, 1.1, math.nan),
-    "search_words": (0, -1),
     "layers": ("lin", ""),
     "table_scale": (-0.1, math.nan),
 }
@@ -60,6 +57,23 @@ def test_what_cannot_be_meant_is_refused_in_one_line(field, value):
     line = str(raised.value)
     assert "\n" not in line
     assert (field if not field.endswith("hidden") else "hidden") in line
+
+
+OF_ENTRIES = {
+    ("batch_order", "by-time"): "unknown batch order 'by-time'",
+    ("batch_order", "time,days=0"): "time's days is 0: it must be above 0",
+    ("batch_order", "time,days=nan"): "time's days is nan: it must be finite",
+    ("batch_order", "shuffled,days=1"): "shuffled takes no values",
+    ("search", "simulated,noise=1.1"): "simulated's noise is 1.1: it must be in",
+    ("search", "simulated,words=0"): "simulated's words is 0: it must be in",
+    ("search", "s.csv"): "unknown search 's.csv'",
+}
+
+
+@pytest.mark.parametrize(("given", "line"), OF_ENTRIES.items(), ids=str)
+def test_what_an_entry_does_not_take_is_refused(given, line):
+    with pytest.raises(InputError, match=re.escape(line)):
+        dataclasses.replace(REFERENCE, **dict([given])).check()
 
 
 ACCEPTED = [
@@ -107,12 +121,10 @@ def changed(name: str) -> Config:
 
 
 OUTSIDE = {
-    *("dataset", "split", "fit_on", "threshold", "tie_salt", "library"),
-    *("columns", "core", "split_seed", "split_rule", "validation_share", "left_out"),
-    "judged_from",
+    *("dataset", "split", "fit_on", "threshold", "tie_seed", "catalogue"),
+    *("columns", "core", "left_out", "judged_from"),
     *("epochs", "evaluate_every", "evaluate_prior", "seed"),
-    *("item_array", "window_days", "batch_order"),
-    *("search", "search_words", "search_noise"),
+    *("item_array", "batch_order", "search"),
     *("table_scale", "ips", "patience"),
 }
 

@@ -5,8 +5,9 @@ import pytest
 
 from research.baselines.items import popularity
 from research.evaluate.top_k import rank_scores, seen_items_of
-from research.events import SPLITS, catalogue, fold
+from research.events import catalogue, fold
 from research.rng import pair_hash, splitmix64
+from research.splits import SPLITS, parts
 from research.types import Events, InputError, Ratings
 from tests.world import made_ratings
 
@@ -88,7 +89,7 @@ def test_events_stand_by_user_then_time_then_hash(salt):
         if r >= 4
     ]
     expected = sorted(rows, key=lambda row: (row[0], row[1], h(row[0], row[2], salt)))
-    events = catalogue(ratings, tie_salt=salt)
+    events = catalogue(ratings, tie_seed=salt)
     assert raw_pairs(events) == [(u, i) for u, _, i in expected]
     assert events.timestamp.tolist() == [t for _, t, _ in expected]
     by_time = sorted(rows, key=lambda row: (row[1], h(row[0], row[2], salt)))
@@ -127,7 +128,7 @@ def test_the_tables_are_cut_in_index_order():
 def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed):
     def told(ratings: Ratings) -> tuple[dict, dict]:
         events = catalogue(ratings)
-        parts = SPLITS[split](events).tolist()
+        part = parts(split, events).tolist()
         phase = fold(events, split)
         offsets, seen = seen_items_of(phase)
         n = events.n_items
@@ -139,7 +140,7 @@ def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed
                 strict=True,
             )
         )
-        return dict(zip(raw_pairs(events), parts, strict=True)), shown
+        return dict(zip(raw_pairs(events), part, strict=True)), shown
 
     ratings = tied()
     other = renumbered(ratings, seed)
@@ -148,7 +149,7 @@ def test_renumbering_changes_neither_the_split_nor_popularitys_lists(split, seed
 
 
 def test_the_salt_of_ties_moves_only_what_is_tied():
-    one, other = catalogue(tied(), tie_salt=0), catalogue(tied(), tie_salt=1)
+    one, other = catalogue(tied(), tie_seed=0), catalogue(tied(), tie_seed=1)
     np.testing.assert_array_equal(one.timestamp, other.timestamp)
     np.testing.assert_array_equal(one.user, other.user)
     moved = np.flatnonzero(one.item != other.item)
@@ -182,7 +183,7 @@ def few(rating: list[float]) -> Ratings:
 
 def test_the_library_is_what_was_clicked_or_all():
     ratings = few([5, 4, 3])
-    clicked, whole = catalogue(ratings), catalogue(ratings, library="all")
+    clicked, whole = catalogue(ratings), catalogue(ratings, items="all")
     assert clicked.n_users == whole.n_users == 1
     raw = ratings.items.id[ratings.item[:2]].tolist()
     assert sorted(clicked.items.id.tolist()) == sorted(raw)
@@ -197,6 +198,6 @@ def test_no_positive_is_bad_input():
         catalogue(made_ratings(), threshold=5.5)
 
 
-def test_an_unknown_library_is_bad_input():
-    with pytest.raises(InputError, match="unknown library 'most'"):
-        catalogue(made_ratings(), library="most")
+def test_an_unknown_catalogue_is_bad_input():
+    with pytest.raises(InputError, match="unknown catalogue 'most'"):
+        catalogue(made_ratings(), items="most")

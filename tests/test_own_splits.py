@@ -6,7 +6,6 @@ import pytest
 from research.config import Config
 from research.evaluate.top_k import seen_items_of
 from research.events import (
-    SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
@@ -16,6 +15,7 @@ from research.events import (
     take_events,
 )
 from research.prepare import check_config, check_times
+from research.splits import parts
 from research.types import Events, InputError
 from tests.test_splits import held, in_part, of_lengths, pairs
 from tests.world import made_ratings
@@ -36,8 +36,8 @@ def sizes(events: Events, part: np.ndarray, user: int) -> list[int]:
 
 def test_random_cuts_as_ratio_does():
     events = of_lengths(*range(1, 40))
-    part = SPLITS["random"](events)
-    by_time = SPLITS["ratio"](events)
+    part = parts("random", events)
+    by_time = parts("ratio", events)
     for u in range(events.n_users):
         assert sizes(events, part, u) == sizes(events, by_time, u)
     assert not np.array_equal(part, by_time)
@@ -45,27 +45,27 @@ def test_random_cuts_as_ratio_does():
 
 def test_recboles_rule_leaves_the_remainder_to_train():
     events = of_lengths(*range(1, 40))
-    part = SPLITS["random"](events, SplitRules(split_rule="recbole"))
+    part = parts("random,sizes=recbole", events)
     for u, n in enumerate(range(1, 40)):
         assert sizes(events, part, u) == [n - 2 * (n // 10), n // 10, n // 10]
 
 
 def test_random_follows_its_seed_alone():
     events = catalogue(made_ratings())
-    other = catalogue(made_ratings(), tie_salt=5)
-    one, two = (SPLITS["random"](events, SplitRules(split_seed=s)) for s in (0, 1))
+    other = catalogue(made_ratings(), tie_seed=5)
+    one, two = (parts(f"random,seed={s}", events) for s in (0, 1))
     assert not np.array_equal(one, two)
 
     def by_pair(events, part):
         return dict(zip(zip(events.user.tolist(), events.item.tolist()), part.tolist()))
 
-    again = SPLITS["random"](other, SplitRules(split_seed=0))
+    again = parts("random", other)
     assert by_pair(events, one) == by_pair(other, again)
 
 
 def test_random_is_even_over_the_order_of_time():
     events = of_lengths(*[10] * 400)
-    part = SPLITS["random"](events)
+    part = parts("random", events)
     at = np.arange(len(part)) % 10
     counts = np.bincount(at[part == TEST], minlength=10)
     assert counts.min() > 20  # 40 each are expected; by time all would be at the end
@@ -74,7 +74,7 @@ def test_random_is_even_over_the_order_of_time():
 
 def test_given_is_the_column():
     events = parted()
-    np.testing.assert_array_equal(SPLITS["given"](events), events.part)
+    np.testing.assert_array_equal(parts("given", events), events.part)
     phase = fold(events, "given", "train-only")
     assert pairs(phase.fitted) == in_part(events, "given", TRAIN)
     assert held(phase) == in_part(events, "given", TEST)
@@ -82,23 +82,25 @@ def test_given_is_the_column():
 
 def test_a_share_of_train_stands_in_for_validation():
     events = parted((TRAIN, TEST), (0.8, 0.2))
-    with pytest.raises(InputError, match=r"no validation part.*--validation-share"):
+    with pytest.raises(InputError, match=r"no validation part.*given,validation"):
         fold(events, "given", "train")
-    rules = SplitRules(validation_share=0.1)
-    part = SPLITS["given"](events, rules)
+    split = "given,validation=0.1"
+    part = parts(split, events)
     np.testing.assert_array_equal(part == TEST, events.part == TEST)
     for u in range(events.n_users):
         n = sizes(events, events.part, u)[0]
         assert sizes(events, part, u)[1] == max(int(0.1 * n), 1)
-    other = SPLITS["given"](events, rules._replace(split_seed=1))
+    other = parts(f"{split},seed=1", events)
     assert not np.array_equal(part, other)
     with pytest.raises(InputError, match="the data has a validation part"):
-        SPLITS["given"](parted(), rules)
+        parts(split, parted())
+    with pytest.raises(InputError, match="nothing is drawn by seed"):
+        parts("given,seed=1", events)
 
 
 def test_the_only_train_event_of_a_user_trains():
     events = of_lengths(1, 2)._replace(part=np.zeros(3, np.uint8))
-    part = SPLITS["given"](events, SplitRules(validation_share=0.5)).tolist()
+    part = parts("given,validation=0.5", events).tolist()
     assert part[0] == TRAIN
     assert sorted(part[1:]) == [TRAIN, VALIDATION]
 
@@ -197,9 +199,10 @@ def test_what_goes_by_time_is_refused_without_times(changes):
 
 
 REFUSED = (
-    ({"split_rule": "recbole"}, "split_rule is recbole: only split random"),
-    ({"split_seed": 3}, "split_seed is 3: only split random or validation_share"),
-    ({"validation_share": 0.1}, "validation_share is 0.1: only split given"),
+    ({"split": "ratio,seed=3"}, "split ratio,seed=3: ratio takes no values"),
+    ({"split": "given,sizes=recbole"}, "unknown value of given 'sizes'"),
+    ({"split": "random,validation=0.1"}, "unknown value of random 'validation'"),
+    ({"split": "given,validation=1"}, r"given's validation is 1: it must be in"),
     ({"fit_on": "train", "left_out": "train+validation"}, "would be left out"),
     ({"core": -1}, "core is -1"),
     ({"threshold": 3.0, "judged_from": 2.0}, "judged_from is 2: it must be 0, or at"),

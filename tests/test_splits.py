@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from research.events import SPLITS, TEST, TRAIN, VALIDATION, catalogue, fold
+from research.events import catalogue, fold
+from research.splits import SPLITS, TEST, TRAIN, VALIDATION, parts
 from research.types import Events, Fold, InputError, Ratings, Table
 from tests.world import made_ratings
 
@@ -47,7 +48,7 @@ def held(phase: Fold) -> set[tuple[int, int]]:
 
 
 def in_part(events: Events, split: str, part: int) -> set[tuple[int, int]]:
-    chosen = SPLITS[split](events) == part
+    chosen = parts(split, events) == part
     return set(
         zip(events.user[chosen].tolist(), events.item[chosen].tolist(), strict=True)
     )
@@ -56,14 +57,14 @@ def in_part(events: Events, split: str, part: int) -> set[tuple[int, int]]:
 @pytest.mark.parametrize("split", ["ratio", "time"])
 def test_the_cuts_are_exact_at_every_length(split):
     for n in range(1, 121):
-        part = SPLITS[split](of_lengths(n)).tolist()
+        part = parts(split, of_lengths(n)).tolist()
         train, both = floor(n * Fraction(8, 10)), floor(n * Fraction(9, 10))
         expected = [TRAIN] * train + [VALIDATION] * (both - train)
         assert part == expected + [TEST] * (n - both), n
 
 
 def test_last_gives_the_last_two_away():
-    part = SPLITS["last"](of_lengths(1, 2, 3, 5)).tolist()
+    part = parts("last", of_lengths(1, 2, 3, 5)).tolist()
     t, v, e = TRAIN, VALIDATION, TEST
     assert part == [e] + [v, e] + [t, v, e] + [t, t, t, v, e]
 
@@ -77,7 +78,7 @@ def test_a_user_with_one_positive_is_tested_under_last_and_not_evaluated():
 
 def test_time_cuts_all_users_at_one_moment():
     events = catalogue(made_ratings())
-    part = SPLITS["time"](events)
+    part = parts("time", events)
     for before, after in ((TRAIN, VALIDATION), (VALIDATION, TEST)):
         assert events.order[part == before].max() < events.order[part == after].min()
         late = events.timestamp[part == before].max()
@@ -97,7 +98,7 @@ rows = st.lists(
 def test_a_users_parts_follow_each_other(split, rows):
     """So what a phase fits on is a prefix of each user's events."""
     events = catalogue(ratings_of(rows))
-    part = SPLITS[split](events)
+    part = parts(split, events)
     for u in range(events.n_users):
         own = part[events.offsets[u] : events.offsets[u + 1]]
         assert (np.diff(own) >= 0).all()
@@ -142,7 +143,7 @@ def test_choosing_never_sees_the_test_part(split):
 @pytest.mark.parametrize("split", ["ratio", "last"])
 def test_other_test_events_change_nothing_that_choosing_sees(split):
     events = catalogue(made_ratings())
-    test = SPLITS[split](events) == TEST
+    test = parts(split, events) == TEST
     item, when = events.item.copy(), events.timestamp.copy()
     item[test] = item[test][::-1]
     when[test] = when[test][::-1]

@@ -12,10 +12,11 @@ from experiments.output.folders import FINISHED, check_writable
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.data.writers import PARTS, WRITERS, Written, write_split
+from research.entries import read
 from research.events import catalogue
 from research.notices import say
 from research.prepare import check_config
-from research.splits import SPLITS, SplitRules
+from research.splits import SPLITS, parts
 from research.types import InputError
 
 
@@ -44,15 +45,14 @@ class Data:
                 raise InputError(f"folder {folder} is a file")
             check_writable(folder, "data")
         if self.split != AUTO:
-            SPLITS.choose(self.split)
+            read(self.split, SPLITS)
         values = data_values(self.data)
         split = chosen_split(self.split, self.dataset, self.data_dir, values["columns"])
         config = Config(dataset=self.dataset, split=split, **values)
         check_config(config)
         ratings = ratings_of(self.dataset, self.data_dir, config.columns)
         events = catalogue(ratings, config.threshold, core=config.core)
-        rules = SplitRules(*(getattr(config, n) for n in SplitRules._fields))
-        part = SPLITS.choose(split)(events, rules)
+        part = parts(split, events)
         name = name_of(self.dataset)
         if not is_own(self.dataset):
             print(

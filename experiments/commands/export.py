@@ -132,7 +132,7 @@ def about_vectors(
     items: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
     """The content of meta.json."""
-    unit = config.output == "cosine" and config.served == "trained"
+    unit = config.output == "cosine" and config.serve_norm == "trained"
     cosine = unit and not (serving.prior or serving.exposure)
     return {
         **about,

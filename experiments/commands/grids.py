@@ -42,8 +42,10 @@ from experiments.study import SIMULATED, Study, StudyOptions, report_study
 from research.compiler import compute_where_called
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
+from research.entries import read
 from research.files import read_json
 from research.notices import say
+from research.registry import entry_name
 from research.splits import SPLITS
 from research.types import InputError, check_distinct, choose
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from experiments.tuner import Choice
 
 RESULTS = Path("results")
-WRITTEN = ("columns", "core", "split", "split_seed", "split_rule", "validation_share")
+WRITTEN = ("columns", "core", "split")
 OF_GRIDS = ("tune", "epochs", "fixed_epochs", "set", "reference")  # flags
 CLAIMS = "claims"  # the page that experiments/pages/claims.py writes, for report
 
@@ -340,7 +342,7 @@ class Report:
             return self._page()
         self._check_records()
         if self.split != AUTO:
-            SPLITS.choose(self.split)
+            read(self.split, SPLITS)
         if self.x or self.y or self.where:
             return self._picture()
         chosen = [find(name) for name in self.grids if name != CLAIMS] or [
@@ -412,7 +414,11 @@ class Report:
         config = _config_of(last)
         if self.split != AUTO and not files[0].is_file():
             configs = map(_config_of, runs_at)
-            of_split = [each for each in configs if each["split"] == self.split]
+            of_split = [
+                each
+                for each in configs
+                if entry_name(each["split"]) == entry_name(self.split)
+            ]
             if not of_split:
                 raise InputError(f"no {files[0]}{records_near(files[0])}")
             config = of_split[-1]

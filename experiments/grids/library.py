@@ -1,8 +1,8 @@
 """Are unclicked items recommended, and what prevents it?
 
 Sample selection bias in the narrow sense: a model is trained on what was clicked and
-serves the whole catalogue (``library all``). In-batch negatives are past positives, so
-an item without a training click is never pushed away, with log q or without it. Uniform
+serves all items (``catalogue all``). In-batch negatives are past positives, so an item
+without a training click is never pushed away, with log q or without it. Uniform
 columns, a cache of every item or the full softmax reach it. Item features matter too:
 an item without clicks shares its genres and year with items that have some.
 
@@ -44,7 +44,7 @@ LIBRARY = Grid(
     reference="full-softmax",
     seeds=3,
     minutes="6",
-    changes={"library": "all", "temperature": 0.2},
+    changes={"catalogue": "all", "temperature": 0.2},
     elsewhere=Elsewhere(changes=SHORTER),
     figures={
         "arms": functools.partial(

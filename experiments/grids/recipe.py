@@ -77,8 +77,7 @@ RECIPE = Grid(
     },
     elsewhere=Elsewhere(
         changes={
-            name: {"split": "given", "validation_share": 0.1}
-            for name in ("electronic", "movie")
+            name: {"split": "given,validation=0.1"} for name in ("electronic", "movie")
         },
     ),
     figures={},

@@ -2,7 +2,7 @@
 
 ``encoder-query`` takes the words of a search: they attend over the history and stand
 beside what they find. MovieLens has no searches. They are simulated: four words of the
-target's title and genres, each replaced with probability ``search_noise`` by a word of
+target's title and genres, each replaced with probability ``noise`` by a word of
 any film. So the words see the target, which no other encoder does, and the recall is no
 estimate of a search engine's. Only the trend over the noise can be read off. At 1 the
 words say nothing: that cell is the control, and shows what useless words cost.
@@ -32,12 +32,12 @@ SEARCH = Grid(
     minutes="10",
     contrasts=(
         *(
-            Contrast("encoder-query", "in-batch+logq", at={"search_noise": noise})
+            Contrast("encoder-query", "in-batch+logq", at={"simulated.noise": noise})
             for noise in (0.5, 0.9, 1.0)
         ),
         Contrast("in-batch+logq", "encoder-none"),
     ),
-    arm_sweeps={"encoder-query": ({"search_noise": (0.0, 0.5, 0.9, 1.0)},)},
+    arm_sweeps={"encoder-query": ({"simulated.noise": (0.0, 0.5, 0.9, 1.0)},)},
     changes={**AT_BEST, "split": "last"},
     note=(
         "The words of `encoder-query` are made from the target: its recall is no "

@@ -17,6 +17,7 @@ from typing import Any
 
 import research
 from experiments.registries import REGISTRIES
+from research.registry import entry_name
 from research.splits import SPLITS
 
 ROOT = Path(research.__file__).parent
@@ -106,7 +107,7 @@ def _words(values: list[Any]) -> Iterator[str]:
     """The names in a config's values: "extra:1024,mix=0.5" names extra."""
     for value in values:
         if isinstance(value, str):
-            yield value.partition(",")[0].partition(":")[0]
+            yield entry_name(value).partition(":")[0]
         elif isinstance(value, list | tuple):
             yield from _words(list(value))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments.output.seals import METRICS, fault
 from research.config import Config, training_fields
 from research.files import read_json, sweep
+from research.registry import entry_name
 from research.report.records import RECORDS_VERSION
 from research.serving import AS_TRAINED, Serving
 from research.types import InputError
@@ -109,7 +110,8 @@ def finished(folder: Path) -> bool:
 
 def file_name(name: str, split: str) -> str:
     """A grid's name in files: with the split where it isn't the default one."""
-    return name if split == Config().split else f"{name}-{split}"
+    split = entry_name(split)
+    return name if split == Config.split else f"{name}-{split}"
 
 
 def records_path(out: Path, dataset: str, name: str, split: str = Config.split) -> Path:

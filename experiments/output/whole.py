@@ -15,6 +15,7 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.notices import say
 from research.prepare import is_towers
+from research.registry import entry_name
 from research.report.records import RunResult
 from research.types import InputError
 
@@ -76,7 +77,7 @@ def _seeded(cell: Cell) -> bool:
 
 def _seedless(arm: str) -> bool:
     """Whether an arm's numbers are the same with every seed."""
-    model = str(ARMS.get(arm, {}).get("model")).partition(",")[0]
+    model = entry_name(str(ARMS.get(arm, {}).get("model")))
     return model in BASELINES and not BASELINES[model].seeded
 
 

@@ -150,7 +150,7 @@ def rated_later(run: Prepared, data_dir: str | None) -> Rated | None:
     config, fold = run.config, run.fold
     ratings = ratings_of(config.dataset, data_dir)
     events = catalogue(
-        ratings, config.threshold, config.tie_salt, config.library, with_rated=True
+        ratings, config.threshold, config.tie_seed, config.catalogue, with_rated=True
     )
     rated = events.rated
     if rated is None:

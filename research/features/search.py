@@ -12,7 +12,8 @@ to be fitted. Row 0 stands for no word.
 import functools
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt64
@@ -21,8 +22,11 @@ from numpy import ndarray
 from research.config import Config
 from research.data.delimited import malformed, new_id, open_table, whole_table
 from research.data.places import Place
+from research.entries import NO_VALUES, Value, read
 from research.features.content import stamped, unstamped
+from research.marks import HOST, Range
 from research.notices import say
+from research.registry import Registry, entry_name
 from research.rng import WORDS_SALT, pair_hash, splitmix64
 from research.types import CATEGORIES, TEXT, Events, Fold, InputError, Table
 
@@ -57,7 +61,36 @@ def read_searches(
     return queries
 
 
-SIMULATED = "simulated"
+class Search(NamedTuple):
+    """Where the words of searches come from: its own values."""
+
+    values: Mapping[str, Value] = NO_VALUES
+
+
+NO_SEARCH, SIMULATED = "none", "simulated"
+# words: per search; noise: the probability that a word is one of any item
+_WORDS = Value(4, Range(1, 1024), HOST)
+_NOISE = Value(0.5, Range(0.0, 1.0), HOST)
+SEARCHES = Registry(
+    "search",
+    {
+        NO_SEARCH: Search(),
+        SIMULATED: Search({"words": _WORDS, "noise": _NOISE}),
+        "file": Search({"path": Value("", role=HOST), "words": _WORDS}),
+    },
+)
+
+
+def words_per_search(config: Config) -> int:
+    """The number of words of each search, 0 where there are none."""
+    return int(read(config.search, SEARCHES).values.get("words", 0))
+
+
+def search_file(config: Config) -> str:
+    """The file of queries, with its stamp where it has one; "" without."""
+    return str(read(config.search, SEARCHES).values.get("path", ""))
+
+
 VOCABULARY = 8192  # rows; the titles of MovieLens 100K have 2,100 different words
 
 
@@ -72,22 +105,22 @@ def word_rows(text: str) -> list[int]:
 
 
 def resolve_search(config: Config, fold: Fold) -> str:
-    """The config's search, checked; a file has its stamp added.
+    """The config's search, checked; a file's path has its stamp added.
 
     Raises:
       InputError: the data set has no words to simulate searches from; or the file is
         malformed, or has no query for a fitted pair or none for a held-out one.
     """
-    if config.search == SIMULATED:
+    search = read(config.search, SEARCHES)
+    if search.name == SIMULATED:
         _vocabulary(fold.fitted.items)
-        return SIMULATED
-    if not config.search:
-        return ""
+    if search.name != "file":
+        return search.text()
     words = {
         "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
         "judged": held_words(config, fold),
     }
-    path = unstamped(config.search)
+    path = unstamped(search.values["path"])
     n = {name: int((rows[:, 0] > 0).sum()) for name, rows in words.items()}
     for name, rows in words.items():
         if not n[name]:
@@ -99,7 +132,7 @@ def resolve_search(config: Config, fold: Fold) -> str:
         f"{path}: a query for {n['fitted']} of {len(words['fitted'])} "
         f"fitted pairs, for {n['judged']} of {len(words['judged'])} judged"
     )
-    return stamped(config.search)
+    return search.but("path", stamped(search.values["path"])).text()
 
 
 @functools.cache
@@ -114,7 +147,9 @@ def search_words(config: Config, fitted: Events) -> Int[ndarray, "p w"]:
     A user with n events has n + 1 rows. The last one, for the search after all of them,
     has no words in training.
     """
-    rows = np.zeros((len(fitted.user) + fitted.n_users, config.search_words), np.int32)
+    rows = np.zeros(
+        (len(fitted.user) + fitted.n_users, words_per_search(config)), np.int32
+    )
     rows[_event_rows(fitted)] = _words(config, fitted, fitted.user, fitted.item)
     return rows
 
@@ -134,16 +169,17 @@ def _words(
 ) -> Int[ndarray, "n w"]:
     """The words of the search that ended in each pair, padded with 0."""
     raw_user, raw_item = fitted.users.id[user], fitted.items.id[item]
-    if config.search == SIMULATED:
+    if entry_name(config.search) == SIMULATED:
         event = pair_hash(raw_user, raw_item, WORDS_SALT)
         return _simulated(config, fitted.items, event, item)
-    words = np.zeros((len(user), config.search_words), np.int32)
+    n_words = words_per_search(config)
+    words = np.zeros((len(user), n_words), np.int32)
     sides = (fitted.users, user), (fitted.items, item)
     texts = fitted.users.text is not None, fitted.items.text is not None
-    queries = read_searches(stamped(config.search), texts)
+    queries = read_searches(stamped(search_file(config)), texts)
     raw = (table.names[rows].tolist() for table, rows in sides)
     for n, pair in enumerate(zip(*raw, strict=True)):
-        rows = word_rows(queries.get(pair, ""))[: config.search_words]
+        rows = word_rows(queries.get(pair, ""))[:n_words]
         words[n, : len(rows)] = rows
     return words
 
@@ -153,22 +189,23 @@ def _simulated(
 ) -> Int[ndarray, "n w"]:
     """Words drawn evenly from the target's, some replaced by words of any item.
 
-    A word is replaced with probability search_noise, by one of an item drawn evenly
+    A word is replaced with probability noise, by one of an item drawn evenly
     from the catalogue: at noise 1 words and target are independent. The draws depend on
     user and item alone, not on split or seed, and a larger noise replaces all words
     that a smaller one does, and more. An item without words has an empty search.
     """
+    of_search = read(config.search, SEARCHES).values
     words, offsets = _vocabulary(items)
     n = np.diff(offsets)
     with_words = np.flatnonzero(n)
     columns = []
-    for slot in range(config.search_words):
+    for slot in range(of_search["words"]):
         replaced, other, which = (
             splitmix64(event + np.uint64(3 * slot + part)) for part in range(3)
         )
         noise = (replaced >> np.uint64(11)).astype(np.float64) / 2**53
         any_item = with_words[other % np.uint64(len(with_words))]
-        source = np.where(noise < config.search_noise, any_item, item)
+        source = np.where(noise < of_search["noise"], any_item, item)
         place = which % np.maximum(n[source], 1).astype(np.uint64)
         columns.append(words[offsets[source] + place.astype(np.int64)])
     rows = np.stack(columns, axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from research.batches import window_days
 from research.features import Request
 from research.types import Events, InputError, Rated
 
@@ -77,7 +78,7 @@ def count_windows(events: Events, days: float) -> int:
     """
     n = float(np.floor(np.ptp(events.timestamp) / (days * DAY))) + 1
     if n >= 2**31:
-        raise InputError(f"window_days is {days:g}: the data has {n:.3g} such windows")
+        raise InputError(f"windows of {days:g} days: the data has {n:.3g} such windows")
     return int(n)
 
 
@@ -100,7 +101,7 @@ def recent(request: Request) -> Float[ndarray, "w i 2"]:
     Row w + 1 is of window w, and row 0 of the time before all windows. A query in
     window w may look at window w - 1, the last that is over, and so at row w.
     """
-    events, days = request.events, request.config.window_days
+    events, days = request.events, window_days(request.config)
     rated = _rated(events)
     window = windows(events, days, rated.timestamp)
     n_windows = count_windows(events, days)

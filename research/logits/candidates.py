@@ -309,13 +309,13 @@ def _block_log_q(
 def push(
     config: Config, blocks: tuple[Block, ...], pool: Pool, batch_size: int
 ) -> tuple[Block, ...]:
-    """The blocks, with the gradient on items' vectors that item_push asks for.
+    """The blocks, with the gradient on items' vectors that item_gradient asks for.
 
     Scores, losses and the queries' gradients are the same under every choice.
-    Under item_push drawn the blocks stay as they are; under batch every column but the
-    batch's has its gradient stopped; under balanced too, and the batch's is weighted by
-    N Q'(j) / (n q(j)): the expected number of columns of j in all, divided by that in
-    the batch.
+    Under item_gradient drawn the blocks stay as they are; under batch every column but
+    the batch's has its gradient stopped; under balanced too, and the batch's is
+    weighted by N Q'(j) / (n q(j)): the expected number of columns of j in all, divided
+    by that in the batch.
 
     n and q are of the batch's draws, N and Q' of the union. For a FIFO, which draws as
     the batch does, the weight is N / n, and the mean gradient over the ways in which a
@@ -324,7 +324,7 @@ def push(
     holds is large. It is this project's own: the papers on caches [wang2020xbm,
     wang2021] leave the repulsive gradient out. While a cache is cold the weight is 1.
     """
-    if config.item_push == "drawn":
+    if config.item_gradient == "drawn":
         return blocks
 
     def log_expected(ids: Array, union: list[Block]) -> Array:
@@ -337,7 +337,7 @@ def push(
     for block in blocks:
         assert not isinstance(block.vectors, LazyItems)  # choose_plan encodes them
         vectors = jax.lax.stop_gradient(block.vectors)
-        if block.source.origin == "batch" and config.item_push == "balanced":
+        if block.source.origin == "batch" and config.item_gradient == "balanced":
             ids = block.drawn.ids
             weight = log_expected(ids, [*blocks]) - log_expected(ids, in_batch)
             vectors = vectors + jnp.exp(weight)[:, None] * (block.vectors - vectors)

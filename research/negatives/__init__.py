@@ -293,8 +293,8 @@ def held_whole(config: Config) -> str | None:
         return f"hardest {config.hardest}"
     if config.duplicates == "inclusion":
         return "duplicates inclusion"
-    if config.item_push != "drawn":
-        return f"item_push {config.item_push}"
+    if config.item_gradient != "drawn":
+        return f"item_gradient {config.item_gradient}"
     if not POSITIVES.choose(config.positives).ranks_items:
         return f"positives {config.positives}"  # the query's own columns are left out
     return None

@@ -18,9 +18,9 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
         as much as is drawn from it, or is never warm; a stored q, or one by the user,
         in a union; in-batch or the catalogue twice; a user who has every item; a band
         with more ranks than items, or more hardest negatives than drawn ones;
-        duplicates inclusion with a source or switch that rules it out; item_push batch
-        or balanced without in-batch negatives, or balanced with an unknown q; more
-        logits than can be held, where a switch or the loss needs them all at once;
+        duplicates inclusion with a source or switch that rules it out; item_gradient
+        batch or balanced without in-batch negatives, or balanced with an unknown q;
+        more logits than can be held, where a switch or the loss needs them all at once;
         counts that no step would use.
     """
     sources = entries_of(config.negatives, config)
@@ -32,7 +32,7 @@ def check_negatives(config: Config, size: Size | None = None) -> None:
     _check_known_q(config, sources)
     _check_stored_alone(sources)
     _check_by_user(config, sources)
-    _check_item_push(config, sources)
+    _check_item_gradient(config, sources)
     _check_ranks_items(config, sources)
     if config.duplicates == "inclusion":
         _check_inclusion(config, sources)
@@ -99,26 +99,26 @@ def _check_by_user(config: Config, sources: tuple[NamedSource, ...]) -> None:
             raise InputError(
                 f"leave_own_out with {name}: it never draws the row's positive"
             )
-        if config.item_push == "balanced":
+        if config.item_gradient == "balanced":
             raise InputError(
-                f"item_push balanced with {name}: its q differs by user, and so its "
-                f"share of the repulsive gradient"
+                f"item_gradient balanced with {name}: its q differs by user, and so "
+                f"its share of the repulsive gradient"
             )
 
 
-def _check_item_push(config: Config, sources: tuple[NamedSource, ...]) -> None:
-    if config.item_push == "drawn":
+def _check_item_gradient(config: Config, sources: tuple[NamedSource, ...]) -> None:
+    if config.item_gradient == "drawn":
         return
     if all(source.entry.origin != "batch" for source in sources):
         raise InputError(
-            f"item_push {config.item_push} without in-batch negatives: nothing would "
-            f"push an item away"
+            f"item_gradient {config.item_gradient} without in-batch negatives: nothing "
+            f"would push an item away"
         )
     for source in sources:
-        if config.item_push == "balanced" and not source.entry.knows_q:
+        if config.item_gradient == "balanced" and not source.entry.knows_q:
             raise InputError(
-                f"item_push balanced with {source.name}: its q is unknown, and so its "
-                f"share of the repulsive gradient"
+                f"item_gradient balanced with {source.name}: its q is unknown, and so "
+                f"its share of the repulsive gradient"
             )
 
 
@@ -176,10 +176,10 @@ def _check_inclusion(config: Config, sources: tuple[NamedSource, ...]) -> None:
                 f"{name} with duplicates inclusion: the inclusion probability counts "
                 f"draws already"
             )
-    if config.item_push == "balanced":
+    if config.item_gradient == "balanced":
         raise InputError(
-            "item_push balanced with duplicates inclusion: its weights count draws, "
-            "of which only the first of each item is left"
+            "item_gradient balanced with duplicates inclusion: its weights count "
+            "draws, of which only the first of each item is left"
         )
     for name, _, entry, _ in sources:
         if entry.per_row or not entry.knows_q:

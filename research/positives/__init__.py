@@ -17,7 +17,7 @@ from research.entries import NO_VALUES, Value, read
 from research.exposure import ips_weights
 from research.features import STATIC, registered_features
 from research.marks import Choice, Range
-from research.registry import Registry, deferred
+from research.registry import Registry, deferred, entry_name
 from research.rng import HALVES_SALT, SESSIONS_SALT, pair_hash
 from research.temperature import kind_of
 from research.towers import takes_words, uses_history
@@ -255,7 +255,7 @@ def check_positives(config: Config) -> None:
                 f"feature '{name}' with positives {config.positives}: it needs the "
                 f"time of a user's event"
             )
-    if config.batch_order == "time":
+    if entry_name(config.batch_order) == "time":
         raise InputError(
             f"batch_order time with positives {config.positives}: a pair has no single "
             f"time"

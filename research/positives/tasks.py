@@ -23,6 +23,7 @@ from research.positives import (
     session_pairs,
     values_of,
 )
+from research.towers import takes_words
 from research.types import Fold, InputError, Table, check
 
 
@@ -57,7 +58,7 @@ def retrieval_task(config: Config, fold: Fold) -> RetrievalTask:
 
 def held_out_items(config: Config, fold: Fold) -> RetrievalTask:
     """A user's held-out items among all items but the user's training positives."""
-    words = held_words(config, fold) if config.search else None
+    words = held_words(config, fold) if takes_words(config) else None
     candidates = np.arange(fold.fitted.n_items)
     return RetrievalTask(fold, fold.evaluated, candidates, words=words)
 

@@ -14,6 +14,7 @@ from research.features import (
     make_features,
     static_features,
 )
+from research.features.search import words_per_search
 from research.logits import Known
 from research.negatives.source import Pool
 from research.saved.histories import Sides
@@ -57,7 +58,7 @@ def _world(model: Sides, events: Events, timed: bool) -> tuple[World, tuple[str,
             )
         seconds = np.append(next(iter(times.values())), 0).astype(np.int32)
     none = jnp.zeros(0, jnp.int32)
-    words = config.search_words if takes_words(config) else 0
+    words = words_per_search(config) if takes_words(config) else 0
     return World(
         # One event more than there are, as nothing can be looked up in an empty array.
         item=jnp.asarray(np.append(events.item, 0), jnp.int32),

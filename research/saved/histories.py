@@ -204,7 +204,7 @@ def as_events(
         "histories", clicks.user, item, np.ones(len(item), np.float32), time,
         table, model.items, "",
     )  # fmt: skip
-    at, order = by_time(ratings, clicks.user, known, model.config.tie_salt)
+    at, order = by_time(ratings, clicks.user, known, model.config.tie_seed)
     user = clicks.user[at].astype(np.int32)
     offsets = offsets_of(user, len(names))
     empty = names[np.diff(offsets) == 0]

@@ -79,7 +79,7 @@ def _check_fields(model: SavedModel, run: Prepared) -> None:
     Raises:
       InputError: the first field that differs.
     """
-    free = {*marked(type(run.config), HOST, SWEPT), "history", "search_words"}
+    free = {*marked(type(run.config), HOST, SWEPT), "history"}
     for group in (FeatureFields, TowerFields):
         for field in dataclasses.fields(group):
             old, new = (getattr(c, field.name) for c in (model.config, run.config))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from research.config import Config
+from research.features.search import NO_SEARCH
 from research.fields import FeatureFields
 from research.registry import Registry, deferred
 from research.types import InputError
@@ -90,15 +91,15 @@ def check_encoder(config: FeatureFields) -> None:
     encoder = ENCODERS.choose(name)
     if encoder.history == "required" and config.history == 0:
         raise InputError(f"encoder {name} needs a history: history is 0")
-    if config.search and not encoder.words:
+    if config.search != NO_SEARCH and not encoder.words:
         taking = " ".join(n for n, entry in ENCODERS.items() if entry.words)
         raise InputError(
             f"search {config.search} with encoder {name}: only encoder {taking} takes "
             f"words"
         )
-    if encoder.words and not config.search:
+    if encoder.words and config.search == NO_SEARCH:
         raise InputError(
-            f"encoder {name} needs search words: search is simulated, or a file"
+            f"encoder {name} needs search words: --search simulated, or a file"
         )
 
 

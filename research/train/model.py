@@ -155,7 +155,7 @@ def make_model(config: Config) -> Model:
         dim=config.dim,
         query=POSITIVES.choose(config.positives).query,
         candidate=POSITIVES.choose(config.positives).candidate,
-        lengths=config.served == "dot",
+        lengths=config.serve_norm == "dot",
     )
 
 

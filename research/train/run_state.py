@@ -20,6 +20,7 @@ from research.negatives.frequency import log_q_error
 from research.negatives.source import Hyper
 from research.notices import say
 from research.prepare import Prepared
+from research.registry import entry_name
 from research.temperature import kind_of, narrow_range
 from research.train.health import collapse, distinct_by_item, health
 from research.train.model import Model, Params, serve_all
@@ -253,7 +254,7 @@ class RunState:
 def _indices(config: Config, world: World, epoch: int) -> Int[np.ndarray, "s b"]:
     """The batches of an epoch, by position among the pairs."""
     window = None
-    if config.batch_order == "time":
+    if entry_name(config.batch_order) == "time":
         window = np.asarray(world.timed.window[world.pairs.position])
     n = world.pairs.candidate.shape[0]
     return epoch_batches(n, config.batch, config.seed, epoch, window)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from research.batches import window_days
 from research.config import Config
 from research.features import (
     CLICK_TIMES,
@@ -25,6 +26,7 @@ from research.logits import Known
 from research.negatives import entries_of
 from research.negatives.source import Owned, Pool
 from research.positives import POSITIVES, Positives, log_share
+from research.registry import entry_name
 from research.towers import takes_words, uses_history
 from research.towers.inputs import AGES, CLICK_AGE, HISTORY, WORDS, SideArrays, Timed
 from research.types import Events, Fold, InputError, Pairs
@@ -132,9 +134,9 @@ def _timed(
     seconds, profiles = made(CLICK_TIMES, USER), made(PER_EVENT, USER)
     values = made(PER_WINDOW, ITEM) or [np.zeros((1, fitted.n_items, 0), np.float32)]
     window, words = np.zeros(0, np.int32), np.zeros((1, 0), np.int32)
-    if config.batch_order == "time":
-        window = windows(fitted, config.window_days).astype(np.int32)
-    if config.search:
+    if entry_name(config.batch_order) == "time":
+        window = windows(fitted, window_days(config)).astype(np.int32)
+    if takes_words(config):
         words = search_words(config, fitted)
     parts = (
         seconds[0] if seconds else np.zeros(0, np.int32),

@@ -39,7 +39,12 @@ OTHERS = {
     "user_features": ("nonsense", "year", ""),
     "item_features": ("nonsense", "age", "array", ""),
     "item_array": ("nowhere.npy", "."),
-    "search": ("nowhere.csv", "."),
+    "search": (
+        "nowhere.csv",
+        "file,path=nowhere.csv",
+        "file,path=.",
+        "simulated,words=0",
+    ),
     "user_hidden": ("0", "-1", "x", HUGE, "1.5", ""),
     "item_hidden": ("0", "-1", "x", HUGE, "1.5", ""),
     "negatives": (

@@ -46,7 +46,7 @@ def recall_and_ndcg(record: Record, k: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("split", "salt", "held", "expected"), RATIO + LAST)
 def test_baselines_of_100k(ratings, split, salt, held, expected):
-    phase = fold(catalogue(ratings, tie_salt=salt), split)
+    phase = fold(catalogue(ratings, tie_seed=salt), split)
     assert len(phase.held_item) == held
     assert len(phase.evaluated) == 942
     seen = seen_items_of(phase)

@@ -95,7 +95,7 @@ def test_a_folder_with_tables(tmp_path):
     assert "1 users of users.csv have no row in the interactions: left out" in notes
     assert "1 users have no row in users.csv" in notes
     assert "1 items of items.csv have no row in the interactions" in notes
-    assert catalogue(ratings, library="all").n_items == 5
+    assert catalogue(ratings, items="all").n_items == 5
 
 
 def test_a_list_of_parquet_is_categories(tmp_path):
@@ -216,7 +216,7 @@ def test_an_item_that_a_core_leaves_out_is_no_candidate(tmp_path):
     rows = [(user, item, 5) for user in "abc" for item in "xyz"]
     rows += [("a", "rare", 5), ("a", "disliked", 1)]
     path = write(tmp_path / "x.csv", csv_text(rows, "user,item,rating"))
-    events = catalogue(load(str(path)), core=2, library="all", with_rated=True)
+    events = catalogue(load(str(path)), core=2, items="all", with_rated=True)
     assert sorted(events.items.names.tolist()) == ["disliked", "x", "y", "z"]
     assert (~events.rated.positive).sum() == 1
     assert events.rated.rating[~events.rated.positive].tolist() == [1]

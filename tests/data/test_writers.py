@@ -12,17 +12,15 @@ from research.data import load, writers
 from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.events import catalogue
 from research.files import replace
-from research.splits import SPLITS, SplitRules
+from research.splits import parts
 from research.types import InputError
 from tests.data.own import ROWS, csv_text, write
 from tests.world import made_ratings
 
-RULES = SplitRules(split_seed=1)
-
 
 def written_of(ratings) -> Written:
     events = catalogue(ratings)
-    return Written("made", events, SPLITS["random"](events, RULES), ratings.rated)
+    return Written("made", events, parts("random,seed=1", events), ratings.rated)
 
 
 def expected(written: Written) -> dict[tuple[str, str], tuple[str, int, float]]:
@@ -97,7 +95,7 @@ def test_parts_are_read_back_as_the_same_split(tmp_path):
     write_split("parts", written, tmp_path / "made")
     ratings = load(str(tmp_path / "made"))
     events = catalogue(ratings)
-    again = Written("made", events, SPLITS["given"](events), ratings.rated)
+    again = Written("made", events, parts("given", events), ratings.rated)
     assert expected(again) == expected(written)
     for side in ("users", "items"):
         before, after = getattr(written.events, side), getattr(events, side)
@@ -128,7 +126,7 @@ def test_an_id_that_a_format_cannot_have_writes_nothing(tmp_path):
     rows = [("a", "x", "train"), ("b", "x", "train"), ("a", "tab\there", "test")]
     write(tmp_path / "x.csv", csv_text(rows, "user,item,part"))
     events = catalogue(load(str(tmp_path / "x.csv")))
-    written = Written("x", events, SPLITS["given"](events), rated=False)
+    written = Written("x", events, parts("given", events), rated=False)
     with pytest.raises(InputError, match="an id holds a tab"):
         write_split("recbole", written, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -26,7 +26,7 @@ TINY = {
     "tiny": SMALL,
     "tiny+prior": {**SMALL, "prior": 1.0},
     "tiny+logq": {**SMALL, "logq": 1.0},
-    "tiny+lengths": {**SMALL, "served": "dot"},
+    "tiny+lengths": {**SMALL, "serve_norm": "dot"},
     "tiny-long": {**SMALL, "epochs": 250},
     "exploding": {**SMALL, "learning_rate": 1e38},
 }

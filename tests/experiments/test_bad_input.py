@@ -61,7 +61,7 @@ train --negatives unifrom:9 | unknown source of negatives 'unifrom' | nearest: u
 train --model eas | 'eas' | nearest: ease | two-tower
 train --output dott | 'dott' | cosine | dot
 train --fit-on trian | 'trian' | train+validation
-train --library every | 'every' | clicked | all
+train --catalogue every | 'every' | clicked | all
 train --user-features agee | 'agee' | age | gender
 train --item-features yaer | 'yaer' | year
 rum ssb | unknown command 'rum' | nearest: run | report
@@ -94,7 +94,7 @@ train --item-array nowhere.npy | nowhere.npy | No such file
 train --item-features id array | item feature 'array'
 train --search simulated | search simulated | encoder mean | query
 train --encoder query | encoder query | simulated | a file
-train --encoder query --search nowhere.csv | nowhere.csv | No such file
+train --encoder query --search file,path=nowhere.csv | nowhere.csv | No such file
 train --user-features year | user feature 'year'
 train --user-features age history-age --history 0 | history-age | needs a history
 train --arm tiny --dataset ml-latest-small --user-features gender | user feature

@@ -18,7 +18,6 @@ from experiments.studies import STUDIES
 from research.baselines import BASELINES
 from research.config import Config, swept_fields
 from research.data import DATASETS
-from research.events import SPLITS
 from research.files import read_json
 from research.losses import LOSSES
 from research.marks import SERVING, marked
@@ -26,6 +25,7 @@ from research.negatives import SOURCES
 from research.negatives.frequencies import FREQUENCIES
 from research.prepare import TOWERS
 from research.registry import deferred
+from research.splits import SPLITS
 from research.towers import ENCODERS
 from tests.experiments.made import TINY, runs_of, write_larger_100k
 

@@ -76,9 +76,9 @@ def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
     words += ["--columns", "user=uid", "--jobs", "1"]
     assert main(words) == 0
     page = out / "tables" / "corner-shop" / "few-random.md"
-    assert "split_seed" not in page.read_text()
-    assert main([*words, "--split-seed", "3", "--left-out", "train"]) == 0
-    assert "split random, split_seed 3, left_out train, fitted" in page.read_text()
+    assert "seed=3" not in page.read_text()
+    assert main([*words, "--split", "random,seed=3", "--left-out", "train"]) == 0
+    assert "split random,seed=3, left_out train, fitted" in page.read_text()
     assert len(runs_of(out, "few", "corner-shop")) == 2
 
 
@@ -113,7 +113,7 @@ REFUSED = {
     "no such columns": (None, (), "expected a column user, found uid, item"),
     "a split by time": (None, ("--split", "last"), "split last goes by time"),
     "no part column": (None, ("--split", "given"), "the data has no column part"),
-    "a rule of another split": (None, ("--split-rule", "recbol"), "nearest: recbole"),
+    "other sizes": (None, ("--split", "random,sizes=recbol"), "nearest: recbole"),
     "no ratings": (
         None,
         ("--judged-from", "4"),

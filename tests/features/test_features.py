@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from research.config import REFERENCE, Config
-from research.events import SPLITS, TEST, TRAIN, catalogue, fold
+from research.events import TEST, TRAIN, catalogue, fold
 from research.features import ITEM as ITEMS
 from research.features import USER as USERS
 from research.features import (
@@ -15,6 +15,7 @@ from research.features import (
     static_features,
 )
 from research.prepare import prepare
+from research.splits import parts
 from research.types import (
     CATEGORIES,
     CATEGORY,
@@ -191,8 +192,8 @@ def shuffled_future(ratings: Ratings, split: str, from_part: int, seed: int) -> 
     Items change hands only where neither user has rated the other's.
     """
     draw = np.random.default_rng(seed)
-    events = catalogue(ratings, library="all")
-    future = SPLITS[split](events) >= from_part
+    events = catalogue(ratings, items="all")
+    future = parts(split, events) >= from_part
     held = {
         (int(events.users.id[u]), int(events.items.id[i]))
         for u, i in zip(events.user[future], events.item[future], strict=True)
@@ -236,11 +237,11 @@ def test_shuffling_the_future_changes_nothing_that_is_fitted(split, fit_on):
         mask_user_positives=True,
         user_features=(*USER, "genre-profile", "history-age"),
         item_features=(*ITEM, "profile", "dynamic"),
-        window_days=1e-3,
+        batch_order="time,days=1e-3",
     )
 
     def made(data: Ratings):  # type: ignore[no-untyped-def]
-        events = catalogue(data, library="all", with_rated=True)
+        events = catalogue(data, items="all", with_rated=True)
         phase = fold(events, split, fit_on)
         return phase, prepare(config, phase).world
 

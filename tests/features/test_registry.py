@@ -116,7 +116,7 @@ def test_what_is_known_before_an_event_may_come_from_outside():
     ],
 )
 def test_what_fits_no_table_is_refused(make, reason):
-    phase = fold(catalogue(made_ratings(), library="all"))
+    phase = fold(catalogue(made_ratings(), items="all"))
     toy, reason = Feature("", (ITEM,), make), f"item feature 'toy': {reason}"
     with FEATURES.added("toy", toy), pytest.raises(InputError, match=reason):
         _ = prepare(Config(item_features=("toy",)), phase).world

@@ -60,8 +60,8 @@ def from_target(given: Config, phase: Fold) -> np.ndarray:
 
 def test_without_noise_every_word_is_the_targets_and_each_of_them_comes():
     phase = made_fold("last")
-    assert from_target(config(search_noise=0.0), phase).all()
-    words, of = event_words(config(search_noise=0.0), phase), own(phase)
+    assert from_target(config(search="simulated,noise=0.0"), phase).all()
+    words, of = event_words(config(search="simulated,noise=0.0"), phase), own(phase)
     drawn: dict[int, set[int]] = {}
     for item, row in zip(phase.fitted.item.tolist(), words.tolist(), strict=True):
         drawn.setdefault(item, set()).update(row)
@@ -80,7 +80,7 @@ def test_noise_replaces_its_share_and_at_one_says_nothing():
     # "Film" is a third of every item's words, and a quarter of items share a genre.
     by_chance = 1 / 3 + 1 / 3 / 4
     for noise in (0.5, 1.0):
-        share = from_target(config(search_noise=noise), phase).mean()
+        share = from_target(config(search=f"simulated,noise={noise}"), phase).mean()
         assert share == pytest.approx(1 - noise + noise * by_chance, abs=0.03)
 
 
@@ -100,7 +100,7 @@ def test_words_belong_to_user_and_item_whatever_the_split_and_the_seed():
 
 
 def test_a_user_is_judged_by_a_search_for_the_first_item_held_out():
-    phase, given = made_fold("ratio"), config(search_noise=0.0)
+    phase, given = made_fold("ratio"), config(search="simulated,noise=0.0")
     words, of = held_words(given, phase), own(phase)
     assert (np.bincount(phase.held_user) > 1).any()
     for row, user in zip(words.tolist(), phase.evaluated.tolist(), strict=True):
@@ -122,7 +122,7 @@ def test_the_simulated_search_sees_the_target_and_nothing_else_is_told_of_it():
 
     Another target at an event changes the words of that event, and of no other.
     """
-    phase, given = made_fold("last"), config(search_noise=0.0)
+    phase, given = made_fold("last"), config(search="simulated,noise=0.0")
     item = phase.fitted.item.copy()
     item[10] = (item[10] + 1) % phase.fitted.n_items
     other = phase._replace(fitted=phase.fitted._replace(item=item))
@@ -153,12 +153,12 @@ def test_a_search_moves_its_users_vector_and_no_other():
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes a file of searches, gives its name."""
+    """Writes a file of searches, gives the search by it."""
 
     def write(text: str | bytes) -> str:
         path = tmp_path / "searches.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return str(path)
+        return f"file,path={path}"
 
     return write
 
@@ -180,7 +180,7 @@ def searches(phase: Fold, skip: int = 0) -> str:
 
 def test_a_file_gives_the_words_of_its_queries(file, capsys):
     phase = made_fold("last")
-    given = config(search=file(searches(phase, skip=25)), search_words=3)
+    given = config(search=file(searches(phase, skip=25)) + ",words=3")
     given = dataclasses.replace(given, search=resolve_search(given, phase))
     n = len(phase.fitted.user)
     line = capsys.readouterr().err
@@ -234,13 +234,13 @@ def test_a_file_with_nothing_to_judge_by_is_refused(file):
     with pytest.raises(InputError, match="no query for any of the 60 judged"):
         resolve_search(config(search=file("\n".join(lines))), phase)
     with pytest.raises(InputError, match=r"nowhere.csv: can't be read \(No such file"):
-        resolve_search(config(search="nowhere.csv"), phase)
+        resolve_search(config(search="file,path=nowhere.csv"), phase)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"search": ""}, "encoder query needs search words"),
+        ({"search": "none"}, "encoder query needs search words"),
         ({"encoder": "mean"}, "search simulated with encoder mean"),
         ({"positives": "item-item"}, "encoder query with positives item-item"),
         ({"negatives": ("rank-band:10",)}, "rank-band:10 with encoder query"),
@@ -266,7 +266,7 @@ def test_a_data_set_without_words_is_refused():
     few = ratings._replace(items=items)
     phase = fold(catalogue(few), "last")
     mute = phase.fitted.items.id[phase.fitted.item] == few.items.id[0]
-    words = event_words(config(search_noise=1.0), phase)
+    words = event_words(config(search="simulated,noise=1.0"), phase)
     assert mute.any()
     np.testing.assert_array_equal((words > 0).all(axis=1), ~mute)
     np.testing.assert_array_equal((words > 0).any(axis=1), ~mute)

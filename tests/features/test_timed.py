@@ -20,7 +20,7 @@ DAYS = 50 / 86400  # the made times are 0 to 499 seconds: ten windows
 CONFIG = Config(
     user_features=("genre-profile", "history-age"),
     item_features=("id", "dynamic"),
-    window_days=DAYS,
+    batch_order=f"time,days={DAYS!r}",
     **{"batch": 64, "epochs": 3, "history": 5, "dim": 8},
     **{"user_hidden": (8,), "item_hidden": (8,)},
 )
@@ -124,7 +124,7 @@ def test_nothing_that_a_query_is_told_depends_on_what_comes_after_it():
     when = np.random.default_rng(1).permutation(len(ratings.user))  # no ties in time
     ratings = ratings._replace(timestamp=when.astype(np.int64))
     phase = fold(catalogue(ratings, with_rated=True))
-    config = dataclasses.replace(CONFIG, window_days=100 / 86400)
+    config = dataclasses.replace(CONFIG, batch_order=f"time,days={100 / 86400!r}")
     cut = 900
     other = phase._replace(fitted=later_items_changed(phase.fitted, cut))
     moved = phase.fitted.item != other.fitted.item

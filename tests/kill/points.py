@@ -18,7 +18,7 @@ from research.data.cache import read_cached, write_cached
 from research.data.writers import Written, write_split
 from research.events import catalogue
 from research.files import PART, replace
-from research.splits import SPLITS
+from research.splits import parts
 from tests.data.own import csv_text, write
 from tests.experiments.made import contents
 
@@ -80,7 +80,7 @@ def split(root: Path):
     write(root.parent / "shop" / "items.csv", "item,price\n0005,3\n76X,4\n")
     write(root.parent / "shop" / "users.csv", "user,age\nann,30\nbob,40\n")
     events = catalogue(load(str(root.parent / "shop")))
-    written = Written("shop", events, SPLITS["given"](events), rated=True)
+    written = Written("shop", events, parts("given", events), rated=True)
     yield lambda: write_split("parts", written, root)
     while True:
         if (root / "interactions.csv").exists():

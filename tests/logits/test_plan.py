@@ -40,7 +40,7 @@ def test_a_block_has_a_least_width():
     [
         {"hardest": 5},
         {"duplicates": "inclusion"},
-        {"item_push": "batch"},
+        {"item_gradient": "batch"},
         {"positives": "item-item"},
     ],
 )

@@ -60,7 +60,7 @@ def config_of(*sources: str, push: str, batch: int = 3) -> Config:
         negatives=("in-batch", *sources),
         logq=1.0,
         temperature=1.0,
-        item_push=push,
+        item_gradient=push,
     )
 
 
@@ -113,6 +113,6 @@ def test_an_item_the_batch_seldom_holds_is_pushed_for_all_the_draws_of_it():
     ],
 )
 def test_a_push_nobody_can_give_is_refused(negatives, push_, reason):
-    config = Config(negatives=negatives, item_push=push_)
+    config = Config(negatives=negatives, item_gradient=push_)
     with pytest.raises(InputError, match=reason):
         check_negatives(config, Size(1447, 1447, 55_000))

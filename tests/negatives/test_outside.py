@@ -163,7 +163,7 @@ REFUSED = {
     "the query is not a user": {"positives": "item-item"},
     "share of the repulsive gradient": {
         "negatives": ("in-batch", "uniform-outside:8"),
-        "item_push": "balanced",
+        "item_gradient": "balanced",
     },
     "its columns differ by row": {"duplicates": "inclusion"},
     "needs a number of draws": {"negatives": ("uniform-outside",)},

@@ -166,10 +166,10 @@ def test_inclusion_leaves_one_column_of_what_a_balanced_push_counts_by_draws():
     config = Config(
         negatives=("in-batch", "fifo-cache:600"),
         duplicates="inclusion",
-        item_push="balanced",
+        item_gradient="balanced",
         logq=1.0,
     )
-    with pytest.raises(InputError, match="item_push balanced with duplicates incl"):
+    with pytest.raises(InputError, match="item_gradient balanced with duplicates incl"):
         check_negatives(config)
 
 

@@ -28,7 +28,7 @@ INPUTS = {
     "ids and ages of clicks": IDS,
     "features alone": {"encoder": "none", "user_features": ("id", "gender")},
     "no features": {"user_features": (), "encoder": "last-click"},
-    "vectors with their lengths": {"served": "dot"},
+    "vectors with their lengths": {"serve_norm": "dot"},
 }
 
 

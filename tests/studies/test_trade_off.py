@@ -313,7 +313,7 @@ def test_what_is_in_the_loss_counts_for_the_calibrated_total():
     ("parts", "expected"),
     [
         ((), {"split": "random"}),
-        (("train", "test"), {"split": "given", "validation_share": 0.1}),
+        (("train", "test"), {"split": "given,validation=0.1"}),
         (("train", "validation", "test"), {"split": "given"}),
     ],
 )

@@ -168,7 +168,7 @@ def test_the_output_is_of_length_one_as_it_comes_or_no_longer_than_one():
 def test_served_by_dot_products_vectors_keep_their_lengths_and_directions():
     config = dataclasses.replace(SMALL, epochs=1, batch=16)
     done = train(config, made_fold())
-    served = train(dataclasses.replace(config, served="dot"), made_fold())
+    served = train(dataclasses.replace(config, serve_norm="dot"), made_fold())
     pairs = (
         (done.user_vectors, served.user_vectors),
         (done.item_vectors, served.item_vectors),

@@ -102,7 +102,7 @@ def test_every_arm_trains(name):
     assert losses[-1] < losses[0]
     assert np.isfinite(done.user_vectors).all()
     norms = np.linalg.norm(done.item_vectors, axis=1)
-    unit = config.output == "cosine" and config.served == "trained"
+    unit = config.output == "cosine" and config.serve_norm == "trained"
     unit &= "served=own" not in config.temperature_kind
     assert np.allclose(norms, 1, rtol=1e-5) is unit
 
@@ -244,7 +244,7 @@ def test_a_run_that_is_lost_takes_no_other_of_its_program_with_it():
 
 
 def test_runs_that_differ_in_more_are_not_of_one_program():
-    fold, other = made_fold(), dataclasses.replace(SMALL, tie_salt=1)
+    fold, other = made_fold(), dataclasses.replace(SMALL, tie_seed=1)
     with pytest.raises(ValueError, match="swept fields and seed only"):
         train_together([prepare(config, fold) for config in (SMALL, other)])
 

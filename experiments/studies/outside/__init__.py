@@ -41,12 +41,15 @@ from experiments.study import StudyOptions, save_study
 from research.config import Config
 from research.contrast import slug
 from research.data.names import DATASETS
+from research.entries import read
 from research.evaluate.metrics import METRICS
 from research.evaluate.record import evaluate
 from research.files import read_json, write_csv, write_json
 from research.prepare import Prepared, is_towers
+from research.registry import entry_name
 from research.report.records import load_stored, study_header
 from research.serving import Serving
+from research.splits import SPLITS
 from research.train.loop import NotFinite, train_together
 from research.types import Fold, InputError, TooLarge
 
@@ -86,7 +89,7 @@ class Protocol(NamedTuple):
 
 
 # RecBole: its own random split; 10 epochs without a gain end the training.
-_RANKED = {"split": "random", "split_rule": "recbole", "fit_on": "train-only"}
+_RANKED = {"split": "random,sizes=recbole", "fit_on": "train-only"}
 _RECBOLE = Protocol({**_RANKED, "left_out": "train+validation"}, _TEN, "mrr@10", 1, 10)
 # IR-Benchmark: the validation part that its code draws stays in the test lists, where
 # it can only miss. Its training always takes 200 epochs; here it ends after 50 without
@@ -103,7 +106,9 @@ PROTOCOLS = {
     # A tenth of a user's train pairs, rounded down, where that code takes at least one.
     "validated, rounded down": _VALIDATED._replace(least=10),
     # The same with another validation part for each seed.
-    "validated anew": _DRAWN._replace(fields={**_GIVEN, "validation_share": 0.1}),
+    "validated anew": _DRAWN._replace(
+        fields={**_GIVEN, "split": "given,validation=0.1"}
+    ),
     # Its shifted sets: no validation part, so that the epoch is chosen on test.
     "whole": _DRAWN._replace(patience=0, on_test=True, everyone=True),
     # Cornac: every rating trains; those of 4 or more judge, and are left out. No epoch
@@ -255,7 +260,7 @@ def _saved(rows: Rows, digests: Mapping[str, str], options: StudyOptions) -> Pat
     for n, values in enumerate(rows.values()):
         table[:, n, : values.shape[1]] = values
     runs = [RUNS[RUN_OF[row]] for row in rows]
-    splits = {str(PROTOCOLS[run.protocol].fields["split"]) for run in runs}
+    splits = {entry_name(str(PROTOCOLS[run.protocol].fields["split"])) for run in runs}
     header = study_header(
         *(NAME, PLACE, options.quick, next(iter(digests.values()))),
         " and ".join(sorted(splits)),
@@ -375,8 +380,9 @@ def _columns(path: Path, wanted: list[str]) -> pd.DataFrame:
 def phase(run: Run, seed: int, dataset: str) -> Config:
     """The config of the run's test phase."""
     fields = dict(PROTOCOLS[run.protocol].fields)
-    if fields["split"] == "random" or fields.get("validation_share"):
-        fields["split_seed"] = seed
+    split = read(str(fields["split"]), SPLITS)
+    if split.name == "random" or split.values.get("validation"):
+        fields["split"] = split.but("seed", seed).text()
     config = Config(dataset=dataset, seed=seed, **fields)
     return dataclasses.replace(arm(run.arm, config), **run.changes)
 
