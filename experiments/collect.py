@@ -17,7 +17,7 @@ from experiments.grid import (
     Grid,
     OfContrasts,
 )
-from experiments.inputs import fold_of
+from experiments.loaded import fold_of
 from experiments.output.folders import (
     file_name,
     finished,
@@ -27,7 +27,7 @@ from experiments.output.folders import (
     serving_folder,
 )
 from experiments.output.plan import is_done, locate
-from experiments.output.seals import ABSENT, OTHER_CODE, fault
+from experiments.output.seals import ABSENT, OTHER_CODE, why_unusable
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
 from experiments.resolve import Cell, Key, expand
@@ -37,7 +37,7 @@ from research.data import name_of
 from research.evaluate.metrics import CUTOFF
 from research.fields import DataFields
 from research.files import read_arrays, read_json
-from research.marks import LATER, marked
+from research.marks import OMITTED, marked
 from research.notices import say
 from research.prepare import is_towers, named
 from research.report.contrasts import contrast_frame, contrast_texts
@@ -86,7 +86,9 @@ def gathered(
         folder = locate(cell, grid.name, out, digest)[1]
         if is_done(cell.config, folder):
             return True
-        faults[folder] = fault(folder) or fault(serving_folder(folder, cell.config))
+        faults[folder] = why_unusable(folder) or why_unusable(
+            serving_folder(folder, cell.config)
+        )
         return faults[folder] == ABSENT and (folder / "failed.json").is_file()
 
     of_others = known(grid, expand(grid, base, 1), out, data_dir) if choices else {}
@@ -164,7 +166,7 @@ def brief(run: RunResult, places: int) -> RunResult:
 
 def _options(base: Config) -> list[str]:
     """The data's newer fields that aren't at their defaults, as NAME VALUE."""
-    names = [n for n in marked(DataFields, LATER) if n != "columns"] + ["threshold"]
+    names = [n for n in marked(DataFields, OMITTED) if n != "columns"] + ["threshold"]
     changed = [n for n in names if getattr(base, n) != getattr(REFERENCE, n)]
     values = [(n, getattr(base, n)) for n in changed]
     return [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in values]

@@ -10,7 +10,7 @@ from experiments.engine import EngineOptions
 from experiments.engine.display import Display, beside_committed, display, print_recall
 from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers
 from experiments.grid import Grid
-from experiments.inputs import digest_of, fold_of
+from experiments.loaded import digest_of, fold_of
 from experiments.output.checkpoints import interval
 from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.inputs import digest_of, prepared_run
+from experiments.loaded import digest_of, prepared_run
 from experiments.looks import validation
 from experiments.output.checkpoints import checkpoint_of, discard
 from experiments.output.code import code_of

@@ -49,7 +49,7 @@ class StudyOptions(NamedTuple):
 
     def config(self, **changes: Any) -> "Config":
         """The config of a run on its data set, split as suits the data."""
-        from experiments.inputs import study_split_fields
+        from experiments.loaded import study_split_fields
         from research.config import Config
 
         split = study_split_fields(self.dataset, self.data_dir)
@@ -157,7 +157,7 @@ def save_measured(
 
     The content is JSON on the arrays; what else is given goes to the header.
     """
-    from experiments.inputs import ratings_of, study_split
+    from experiments.loaded import ratings_of, study_split
     from research.report.records import study_header
 
     if options.dataset != SIMULATED:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.grid import Grid
-from experiments.inputs import LENT, digest_of, ratings_of
+from experiments.loaded import LENT, digest_of, ratings_of
 from experiments.looks import NDCG, PRIORS, column_of
 from experiments.output.folders import file_name, run_id, serving_folder
 from experiments.output.plan import Run, is_done, locate, plan

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from research.config import Config
 from research.entries import NO_VALUES, Value, read
-from research.marks import HOST, Range
+from research.marks import UNCOMPILED, Range
 from research.registry import Registry
 from research.rng import generator
 from research.types import InputError
@@ -21,7 +21,7 @@ class Order(NamedTuple):
 
 
 # days: the width of a window, also of those of the item feature dynamic
-_TIME = Order({"days": Value(7.0, Range(0.0, open="low"), HOST)})
+_TIME = Order({"days": Value(7.0, Range(0.0, open="low"), UNCOMPILED)})
 ORDERS = Registry("batch order", {"shuffled": Order(), "time": _TIME})
 
 

@@ -29,11 +29,11 @@ from research.fields import (
     TrainFields,
 )
 from research.marks import (
-    HOST,
     HYPER,
-    LATER,
+    OMITTED,
     SERVING,
     SWEPT,
+    UNCOMPILED,
     Role,
     marked,
     marks_of,
@@ -159,15 +159,15 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **_named(entries))
 
 
-def structure(config: Config) -> Config:
+def compile_key(config: Config) -> Config:
     """The config with all but structure at its default: a key of compiled programs.
 
     A rate of dropout of exactly 0 is structure: nothing is then drawn for it.
     """
-    return _without(config, SWEPT, HYPER, SERVING, HOST)
+    return _without(config, SWEPT, HYPER, SERVING, UNCOMPILED)
 
 
-def alike(config: Config) -> Config:
+def batch_key(config: Config) -> Config:
     """The config without what runs of one program may differ in: their common key."""
     return dataclasses.replace(
         _without(config, SWEPT, HYPER, SERVING), seed=REFERENCE.seed
@@ -187,7 +187,7 @@ def _without(config: Config, *roles: Role) -> Config:
 def training_fields(config: Config) -> dict[str, object]:
     """The fields that decide what is trained: all but the serving ones.
 
-    A field marked LATER counts only where it isn't at its default, so that runs made
+    A field marked OMITTED counts only where it isn't at its default, so that runs made
     before the field existed keep their ids. A data set of one's own counts by its name,
     not by its path, and a whole number in a field of real ones as the real number.
     """
@@ -195,5 +195,5 @@ def training_fields(config: Config) -> dict[str, object]:
     fields |= {n: float(fields[n]) for n in _of_type(float) if type(fields[n]) is int}
     fields |= _named(entries_of(config))
     serving = marked(Config, SERVING)
-    unset = [n for n in marked(Config, LATER) if fields[n] == getattr(REFERENCE, n)]
+    unset = [n for n in marked(Config, OMITTED) if fields[n] == getattr(REFERENCE, n)]
     return {name: fields[name] for name in fields if name not in (*serving, *unset)}

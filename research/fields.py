@@ -11,11 +11,11 @@ from typing import Annotated
 
 from research.entries import Named
 from research.marks import (
-    HOST,
-    LATER,
+    OMITTED,
     SEED,
     SERVING,
     SWEPT,
+    UNCOMPILED,
     Choice,
     Range,
     check_marks,
@@ -44,36 +44,36 @@ class Group:
 class DataFields(Group):
     """Which data, which part of it is fitted, and what counts as a pair."""
 
-    dataset: Annotated[str, HOST] = "ml-100k"
+    dataset: Annotated[str, UNCOMPILED] = "ml-100k"
     """Data set: ml-100k, ml-1m, ml-latest-small, ml-20m, ml-25m, or the path of your
     own file or folder (docs/own-data.md)."""
-    columns: Annotated[tuple[str, ...], HOST, LATER] = ()
+    columns: Annotated[tuple[str, ...], UNCOMPILED, OMITTED] = ()
     """Names of your own data's columns, as user=NAME item=NAME; others keep theirs."""
-    core: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    core: Annotated[int, UNCOMPILED, OMITTED, _AT_LEAST_0] = 0
     """Least number of positives of each user and item: those with fewer are left out,
     repeatedly, until all have it (0: no limit)."""
-    split: Annotated[str, HOST, Named("research.splits:SPLITS")] = "ratio"
+    split: Annotated[str, UNCOMPILED, Named("research.splits:SPLITS")] = "ratio"
     """Split: ratio (each user's last 10 % / 10 %), last, time (global), random (of each
     user, from seed, with sizes ratio or recbole), or given (the data's own column part;
     validation is the share of the train part that validates where none does)."""
-    fit_on: Annotated[str, HOST, Choice("train", "train+validation", "train-only")] = (
-        "train+validation"
-    )
+    fit_on: Annotated[
+        str, UNCOMPILED, Choice("train", "train+validation", "train-only")
+    ] = "train+validation"
     """Phase: train (judged on validation), train+validation (judged on test) or
     train-only (judged on test, the validation part not used)."""
     left_out: Annotated[
-        str, HOST, LATER, Choice("fitted", "train", "train+validation")
+        str, UNCOMPILED, OMITTED, Choice("fitted", "train", "train+validation")
     ] = "fitted"
     """Which of a user's positives no list contains: the fitted ones, or those of the
     parts named."""
-    threshold: Annotated[float, HOST] = 4.0
+    threshold: Annotated[float, UNCOMPILED] = 4.0
     """A rating at or above it is a positive; without ratings every row is one."""
-    judged_from: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.0
+    judged_from: Annotated[float, UNCOMPILED, OMITTED, _AT_LEAST_0] = 0.0
     """Least rating of a positive that lists are judged by or leave out; a positive
     below it serves training alone (0: as threshold)."""
-    tie_seed: Annotated[int, HOST, SEED] = 0
+    tie_seed: Annotated[int, UNCOMPILED, SEED] = 0
     """Seed of the hash that breaks ties in time."""
-    catalogue: Annotated[str, HOST, Choice("clicked", "all")] = "clicked"
+    catalogue: Annotated[str, UNCOMPILED, Choice("clicked", "all")] = "clicked"
     """Catalogue: clicked (items with a positive) or all (the whole item table)."""
     positives: Annotated[str, Named("research.positives:POSITIVES")] = "user-item"
     """Kind of positives: user-item, item-item (of a session: gap, the hours without a
@@ -113,7 +113,7 @@ class FeatureFields(Group):
     item_features: tuple[str, ...] | None = None
     """Item features, and any column of the table of items. Default: id genres year,
     where the data set has them, and the array where a file is given."""
-    item_array: Annotated[str, HOST] = ""
+    item_array: Annotated[str, UNCOMPILED] = ""
     """File of item vectors: .npy, one row per item by ascending id; .npz, ids and
     vectors."""
     history: Annotated[int, _AT_LEAST_0] = 50
@@ -123,7 +123,9 @@ class FeatureFields(Group):
     """Order of the history: time, or shuffled (the same items: does order matter?)."""
     encoder: Annotated[str, Named("research.towers:ENCODERS")] = "mean"
     """History encoder."""
-    search: Annotated[str, HOST, Named("research.features.search:SEARCHES")] = "none"
+    search: Annotated[str, UNCOMPILED, Named("research.features.search:SEARCHES")] = (
+        "none"
+    )
     """Words for the encoder query: none, simulated (from the text of the held-out item,
     which they therefore reveal; noise is the probability of a word of any item), or
     file (path is a .csv file with columns user, item and query); words per search."""
@@ -148,19 +150,19 @@ class TowerFields(Group):
     output: Annotated[str, Choice("cosine", "dot", "bounded")] = "cosine"
     """Tower output: cosine (L2-normalised), dot (as it comes) or bounded (as it comes,
     but no longer than 1)."""
-    serve_norm: Annotated[str, LATER, Choice("trained", "dot")] = "trained"
+    serve_norm: Annotated[str, OMITTED, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
     normalised or shortened, so that longer ones of items rank higher)."""
-    layers: Annotated[str, LATER, Choice("mlp", "residual", "none", "bias")] = "mlp"
+    layers: Annotated[str, OMITTED, Choice("mlp", "residual", "none", "bias")] = "mlp"
     """Layers of the towers: mlp (hidden ones, then a linear one), residual (a linear
     one, hidden ones beside it that start at zero, and the id's own row), none (a vector
     is that row: matrix factorisation), or bias (the same with a bias for each item: the
     last number of each user's vector is 1)."""
-    table_scale: Annotated[float, HOST, LATER, _AT_LEAST_0] = 0.05
+    table_scale: Annotated[float, UNCOMPILED, OMITTED, _AT_LEAST_0] = 0.05
     """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
-    click_dropout: Annotated[float, SWEPT, LATER, Range(0.0, 1.0, "high")] = 0.0
+    click_dropout: Annotated[float, SWEPT, OMITTED, Range(0.0, 1.0, "high")] = 0.0
     """Share of the clicks of a history that are left out in training, at random."""
 
     def check(self) -> None:
@@ -191,7 +193,7 @@ class NegativeFields(Group):
     item_gradient: Annotated[str, Choice("drawn", "batch", "balanced")] = "drawn"
     """Negatives whose gradient pushes items away: drawn (all but those of a cache),
     batch (in-batch ones alone), or balanced (in-batch ones, in place of all)."""
-    loader_workers: Annotated[int, LATER, _AT_LEAST_0] = 0
+    loader_workers: Annotated[int, OMITTED, _AT_LEAST_0] = 0
     """Workers of a simulated data loader, which all start each epoch from one random
     state: that many steps in a row draw alike, in every epoch (0: fresh draws)."""
 
@@ -218,7 +220,7 @@ class CorrectionFields(Group):
     """Click share behind log q: exact, streaming (estimated from gaps while training)
     or periodic (counted over the last whole window of steps), with its values after
     commas, as streaming,rate=0.05."""
-    ips: Annotated[float, HOST, LATER, Range(0.0)] = 0.0
+    ips: Annotated[float, UNCOMPILED, OMITTED, Range(0.0)] = 0.0
     """Power of inverse propensity weights in training: the weight of a pair is
     (impressions of its item + 1)^-ips, divided by the mean weight; needs a column
     impressions in the table of items."""
@@ -256,34 +258,36 @@ class TrainFields(Group):
 
     batch: Annotated[int, _AT_LEAST_1] = 512
     """Rows of a batch."""
-    batch_order: Annotated[str, HOST, Named("research.batches:ORDERS")] = "shuffled"
+    batch_order: Annotated[str, UNCOMPILED, Named("research.batches:ORDERS")] = (
+        "shuffled"
+    )
     """Order of the pairs in an epoch: shuffled, or time (window after window, of so
     many days, shuffled within each; the item feature dynamic needs it)."""
-    epochs: Annotated[int, HOST, Range(1, 10**6)] = 20
+    epochs: Annotated[int, UNCOMPILED, Range(1, 10**6)] = 20
     """Passes over the pairs of the training part."""
     optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
     """Optimiser of all parameters."""
     learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
     """Step size of the optimiser."""
-    rate_end: Annotated[float, LATER, Range(0.0, 1.0)] = 1.0
+    rate_end: Annotated[float, OMITTED, Range(0.0, 1.0)] = 1.0
     """Step size at the last step, as a share of learning_rate; a cosine leads to it."""
     table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
     """Weight decay: decoupled, or with adam-l2 an L2 term of the gradient; in tables
     only of the rows that a step touched, but with adamw and adam-l2 of all."""
-    evaluate_every: Annotated[int, HOST, _AT_LEAST_0] = 0
+    evaluate_every: Annotated[int, UNCOMPILED, _AT_LEAST_0] = 0
     """Epochs between validations when fitting on train (0: at the end only). The epoch
     with the best NDCG@20 is served, judged by lists without exposure and min_clicks."""
     evaluate_prior: Annotated[
-        str, HOST, LATER, Choice("none", "calibrated", "best")
+        str, UNCOMPILED, OMITTED, Choice("none", "calibrated", "best")
     ] = "none"
     """Popularity prior of the lists that evaluate_every judges by: none; calibrated,
     the one that the validation clicks give after that epoch (none if they fit none); or
     best, the one of highest NDCG@20 among a few."""
-    patience: Annotated[int, HOST, LATER, _AT_LEAST_0] = 0
+    patience: Annotated[int, UNCOMPILED, OMITTED, _AT_LEAST_0] = 0
     """Validations in a row without a better one that end training (0: none does)."""
-    seed: Annotated[int, HOST, SEED] = 0
+    seed: Annotated[int, UNCOMPILED, SEED] = 0
     """Seed of initial values, batch order, negatives and dropout."""
 
 

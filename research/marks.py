@@ -20,8 +20,10 @@ class Role:
 SWEPT = Role("swept")  # an argument of the compiled epoch: no compilation of its own
 HYPER = Role("hyper")  # the loss's own values, which are swept by their names
 SERVING = Role("serving")  # only re-scores finished vectors
-HOST = Role("host")  # decides data, order or length; no compiled epoch depends on it
-LATER = Role("later")  # newer than committed runs: at its default not part of run ids
+UNCOMPILED = Role(
+    "host"
+)  # decides data, order or length; no compiled epoch depends on it
+OMITTED = Role("later")  # newer than committed runs: at its default not part of run ids
 
 
 INT_LIMIT = 2**31 - 1  # whole numbers are int32 in a compiled run

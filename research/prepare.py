@@ -26,7 +26,7 @@ from research.features.content import stamped
 from research.features.search import resolve_search
 from research.fields import DataFields
 from research.losses import check_loss
-from research.marks import LATER, marked
+from research.marks import OMITTED, marked
 from research.memory import check_memory, check_squares
 from research.negatives import Size, make_sources
 from research.negatives.checks import check_negatives
@@ -221,7 +221,10 @@ def _baseline(config: Config, fold: Fold) -> Config:
     kept = ("dataset", "split", "fit_on", "threshold", "tie_seed", "catalogue")
     words = [f"{name}={value:.12g}" for name, value in values.items()]
     return Config(
-        **{name: getattr(config, name) for name in (*kept, *marked(DataFields, LATER))},
+        **{
+            name: getattr(config, name)
+            for name in (*kept, *marked(DataFields, OMITTED))
+        },
         model=",".join([name, *words]),
         seed=config.seed if entry.seeded else 0,
     )

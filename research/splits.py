@@ -13,7 +13,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from research.entries import NO_VALUES, Value, read
-from research.marks import HOST, SEED, Choice, Range
+from research.marks import SEED, UNCOMPILED, Choice, Range
 from research.registry import Registry
 from research.rng import SPLIT_SALT, pair_hash
 from research.sorting import order_by_group, stable_argsort
@@ -133,8 +133,8 @@ SPLITS = Registry(
             # sizes: of the parts, as ratio's, or recbole (int(n / 10) to validation and
             # to test, the remainder to train)
             values={
-                "seed": Value(0, SEED, HOST),
-                "sizes": Value("ratio", Choice("ratio", "recbole"), HOST),
+                "seed": Value(0, SEED, UNCOMPILED),
+                "sizes": Value("ratio", Choice("ratio", "recbole"), UNCOMPILED),
             },
         ),
         "given": Split(
@@ -143,8 +143,8 @@ SPLITS = Registry(
             # validation: the share of each user's train part, at least one positive
             # unless it is the only one, that becomes validation where there is none
             values={
-                "validation": Value(0.0, Range(0.0, 1.0, "high"), HOST),
-                "seed": Value(0, SEED, HOST),
+                "validation": Value(0.0, Range(0.0, 1.0, "high"), UNCOMPILED),
+                "seed": Value(0, SEED, UNCOMPILED),
             },
         ),
     },

@@ -9,7 +9,7 @@ import pytest
 from research.config import (
     REFERENCE,
     Config,
-    structure,
+    compile_key,
     swept_fields,
     swept_values,
     training_fields,
@@ -134,7 +134,7 @@ def test_a_compilation_is_shared_exactly_where_the_structure_is(name):
     shared = name in SWEPT | SERVED or name in OUTSIDE
     if name == "click_dropout":  # 0, its default, is a structure of its own
         shared = False
-    assert (structure(changed(name)) == structure(REFERENCE)) is shared
+    assert (compile_key(changed(name)) == compile_key(REFERENCE)) is shared
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
@@ -147,7 +147,7 @@ def test_temperature_strength_rate_and_alpha_are_swept_not_structure():
     assert {"temperature", "logq", "learning_rate", "dropout"} <= SWEPT
     config = Config(negatives=("popularity:8,alpha=0.5",))
     assert swept_values(config) == {"popularity.alpha": 0.5}
-    assert structure(config) == structure(Config(negatives=("popularity:8",)))
+    assert compile_key(config) == compile_key(Config(negatives=("popularity:8",)))
     assert SWEPT | SERVED <= FIELDS
 
 

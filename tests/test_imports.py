@@ -89,7 +89,7 @@ assert not heavy, heavy
     "modules",
     [
         "research",
-        "research.prepare, experiments.inputs",
+        "research.prepare, experiments.loaded",
         "experiments.studies, experiments.grids",
         "research.evaluate.metrics, research.report.records",
         "research.train.optimisers",

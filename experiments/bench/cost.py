@@ -12,7 +12,7 @@ from experiments.bench.ours import PLAIN
 from experiments.bench.protocol import Failed, Side, Turns, take_turns
 from experiments.bench.results import BenchmarkResult, Row, Target, side_row
 from experiments.bench.setting import Setting, ours
-from research.config import structure
+from research.config import compile_key
 
 BATCH, DRAWS = 1024, 1024
 # Beginnings of arms that only change the towers' input or width, and of those whose
@@ -60,7 +60,7 @@ def arm_cases() -> list[Case]:
     for name, changes in ARMS.items():
         if "model" not in changes and not name.startswith(LEFT_OUT):
             config = dataclasses.replace(PLAIN, **changes)
-            names.setdefault(structure(config), []).append(name)
+            names.setdefault(compile_key(config), []).append(name)
     group = f"arms, batch {BATCH:,}, {DRAWS:,} draws"
     return [
         Case(

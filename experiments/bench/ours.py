@@ -31,7 +31,7 @@ from experiments.serve import serve as scorer_of
 from research import rng
 from research.batches import epoch_batches
 from research.compiler import compute_where_called, cores
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.evaluate.metrics import summary
 from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
@@ -94,7 +94,7 @@ def portions(config: Config, fold: Fold, steps: int) -> Answers:
     world, sizes = run.world
     state = refreshed(run, init_state(run, world, sizes), world)  # as before an epoch
     hyper = traced_values(config)
-    epoch_of: Any = compiled_epoch(structure(config))  # jit, which can be lowered
+    epoch_of: Any = compiled_epoch(compile_key(config))  # jit, which can be lowered
     batches = epoch_batches(len(world.pairs.candidate), config.batch, config.seed, 1)
     parts = (batches[steps_of] for steps_of in portion_slices(len(batches), steps))
     part = jax.block_until_ready((state, world)) and next(parts)
@@ -345,7 +345,7 @@ def at_once_portions(request: dict[str, Any]) -> Answers:
     world, sizes = runs[0].world
     state = _stack([init_state(run, world, sizes) for run in runs])
     hyper = _stack([traced_values(config) for config in configs])
-    epoch = compiled_epoch(structure(configs[0]), len(configs))
+    epoch = compiled_epoch(compile_key(configs[0]), len(configs))
     examples = len(world.pairs.candidate)
     yield {}
     for n in range(1, 1 + request["epochs"]):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from experiments.inputs import fold_of
+from experiments.loaded import fold_of
 from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic

@@ -11,15 +11,15 @@ from research.registry import deferred
 API: dict[str, tuple[str, ...]] = {
     "Data and arms": (
         "experiments.arms:arm",
-        "experiments.inputs:fold_of",
+        "experiments.loaded:fold_of",
         "research.report.popularity:draw_frame",
         "research.report.popularity:draw_figure",
     ),
     "Runs": (
-        "experiments.compare:compare",
-        "experiments.compare:load_run",
-        "experiments.compare:with_prior",
-        "experiments.compare:calibration_of",
+        "experiments.notebook:compare",
+        "experiments.notebook:load_run",
+        "experiments.notebook:with_prior",
+        "experiments.notebook:calibration_of",
         "research.report.records:load_records",
     ),
     "Tables and figures": (

@@ -19,7 +19,7 @@ from experiments.commands.train import is_saved, saving_run
 from experiments.engine import EngineOptions
 from experiments.grid import Grid
 from experiments.grids.choose import CHOOSE, SIMPLE
-from experiments.inputs import AUTO, chosen_split, digest_of, fold_of, prepared_run
+from experiments.loaded import AUTO, chosen_split, digest_of, fold_of, prepared_run
 from experiments.output.folders import FAILED, FINISHED, checked, records_path, writable
 from experiments.output.locks import alone
 from experiments.output.plan import Run, locate

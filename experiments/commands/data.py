@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from experiments.commands.flags import NO_DATA_FLAGS, DataFlags, data_values
-from experiments.inputs import AUTO, chosen_split, ratings_of
+from experiments.loaded import AUTO, chosen_split, ratings_of
 from experiments.output.folders import FINISHED, check_writable
 from research.config import Config
 from research.data import check_dataset, is_own, name_of

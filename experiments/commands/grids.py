@@ -24,7 +24,7 @@ from experiments.commands.flags import (
 from experiments.engine import EngineOptions
 from experiments.grid import Grid, Tuning, check_statements
 from experiments.grids import GRIDS
-from experiments.inputs import AUTO, chosen_split
+from experiments.loaded import AUTO, chosen_split
 from experiments.lookup import experiments, find
 from experiments.output.folders import (
     FAILED,

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.inputs import Start, prepared_run
+from experiments.loaded import Start, prepared_run
 from experiments.output.folders import FINISHED
 from experiments.output.plan import plan
 from experiments.resolve import Cell
-from research.config import REFERENCE, Config, alike, structure
+from research.config import REFERENCE, Config, batch_key, compile_key
 from research.files import read_json
-from research.marks import HOST, HYPER, SERVING, SWEPT, marked
+from research.marks import HYPER, SERVING, SWEPT, UNCOMPILED, marked
 from research.prepare import Prepared, is_towers
 from research.temperature import kind_of, widest
 from research.types import InputError
@@ -59,14 +59,14 @@ def show(
         if start is not None:
             print(f"  {'starts from':{WIDTH}}{start.folder}")
         run = prepared_run(cell.config, data_dir, start)
-        shape = alike(cell.config)
+        shape = batch_key(cell.config)
         if towers and shape not in estimates:
             estimates[shape] = _estimate(run, past)
         titled = {**cell.swept, "seed": 0}
         lines = _lines(asked.config, run, titled, names, estimates.get(shape))
         for name, text in lines:
             print(f"  {name:{WIDTH}}{text}")
-    due = [estimates.get(alike(one.config)) for one in runs]
+    due = [estimates.get(batch_key(one.config)) for one in runs]
     left = sum(one.seconds for one in due if one is not None)
     note = "" if all(is_towers(one.config) for one in runs) else ", baselines apart"
     print(f"\nruns: {total}, {len(runs)} of them still to do")
@@ -192,7 +192,7 @@ class Estimate(NamedTuple):
 
 def _shape(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields on which the time of a step depends: structure, and the data set."""
-    free = marked(Config, SWEPT, HYPER, SERVING, HOST)
+    free = marked(Config, SWEPT, HYPER, SERVING, UNCOMPILED)
     shape = {n: v for n, v in fields.items() if n not in free and n != "arm"}
     # JSON has no tuples.
     shape = {n: list(v) if isinstance(v, tuple) else v for n, v in shape.items()}
@@ -256,7 +256,7 @@ def _operations(run: Prepared) -> float:
 
     index = jax.ShapeDtypeStruct((run.config.batch,), jnp.int32)
     arguments = _state(run), index, traced_values(run.config), run.world[0]
-    lowered = jax.jit(make_step(structure(run.config))).lower(*arguments)
+    lowered = jax.jit(make_step(compile_key(run.config))).lower(*arguments)
     costs: Any = lowered.cost_analysis()
     return float(costs["flops"])
 

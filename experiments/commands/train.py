@@ -16,7 +16,7 @@ from experiments.commands.export import check_export, export
 from experiments.commands.flags import RULE, FlagConfig, plain
 from experiments.commands.show import show
 from experiments.engine.processes import Place, check_place, join
-from experiments.inputs import (
+from experiments.loaded import (
     AUTO,
     Start,
     chosen_split,

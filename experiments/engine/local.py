@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from experiments.commands.signals import die_with_parent
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.output.environment import keep_compiled
 from experiments.output.plan import Run
 from experiments.runs import execute, stored_vectors
 from research.compiler import compute_where_called, cores
-from research.config import Config, alike
+from research.config import Config, batch_key
 from research.data.cache import default_root
 from research.files import sweep, write_json
 from research.notices import named
@@ -63,10 +63,10 @@ def groups(runs: list[Run], at_once: int) -> Iterator[list[Run]]:
         if at_once == 1 or not _can_be_grouped(run):
             yield [run]
             continue
-        group = waiting.setdefault(alike(run.config), [])
+        group = waiting.setdefault(batch_key(run.config), [])
         group.append(run)
         if len(group) == at_once:
-            yield waiting.pop(alike(run.config))
+            yield waiting.pop(batch_key(run.config))
     yield from waiting.values()
 
 

@@ -24,7 +24,7 @@ ROOT = Path(research.__file__).parent
 # Readers of data don't count: a run's id has the digest of what was read.
 APART = ("data", "report")
 # Modules of experiments/ that join the stages.
-JOINS = ("runs.py", "serve.py", "looks.py", "inputs.py")
+JOINS = ("runs.py", "serve.py", "looks.py", "loaded.py")
 STAGES = ("losses", "sources", "frequencies", "features", "encoders", "temperatures",
           "optimisers", "baselines", "positives")  # fmt: skip
 LIBRARY = ("research", "experiments")

@@ -8,7 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from experiments.output.seals import METRICS, fault
+from experiments.output.seals import METRICS, why_unusable
 from research.config import Config, training_fields
 from research.files import read_json, sweep
 from research.registry import entry_name
@@ -98,14 +98,14 @@ def finished(folder: Path) -> bool:
         return False
     try:
         version = read_json(folder / "env.json").get("results_version")
-    except InputError:  # a damaged run, which ``fault`` reports
+    except InputError:  # a damaged run, which ``why_unusable`` reports
         version = RECORDS_VERSION
     if version != RECORDS_VERSION:
         raise InputError(
             f"{folder}: a record of version {version}, "
             f"this code makes version {RECORDS_VERSION}: choose another --out"
         )
-    return not fault(folder)
+    return not why_unusable(folder)
 
 
 def file_name(name: str, split: str) -> str:

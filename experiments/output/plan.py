@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.inputs import Start, digest_of, fold_of, prepared_run
+from experiments.loaded import Start, digest_of, fold_of, prepared_run
 from experiments.output.folders import (
     finished,
     id_of,
@@ -13,10 +13,10 @@ from experiments.output.folders import (
     run_id,
     serving_folder,
 )
-from experiments.output.seals import ABSENT, OTHER_CODE, fault
+from experiments.output.seals import ABSENT, OTHER_CODE, why_unusable
 from experiments.resolve import Cell
 from research.baselines import BASELINES
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.data import name_of
 from research.notices import say
 from research.prepare import is_towers
@@ -50,7 +50,7 @@ class Run(NamedTuple):
     @property
     def shape(self) -> Config:
         """Runs of one shape share a compilation."""
-        return structure(self.config)
+        return compile_key(self.config)
 
 
 def locate(
@@ -174,7 +174,7 @@ def _unused(
     for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
         for serving in sorted({AS_TRAINED, *servings}):
             where = serving_folder(folder, serving.put_into(cell.config))
-            reason = fault(where)
+            reason = why_unusable(where)
             if reason == OTHER_CODE:
                 lines.append(reason)
             elif reason not in ("", ABSENT):

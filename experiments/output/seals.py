@@ -43,7 +43,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return {n: v for n, v in read_json(folder / METRICS).items() if n != SEAL}
 
 
-def fault(folder: Path) -> str:
+def why_unusable(folder: Path) -> str:
     """Why a run's files can't be used: ABSENT, OTHER_CODE, or what is damaged.
 
     Returns:
@@ -73,7 +73,7 @@ def servings_in(folder: Path) -> dict[Serving, str]:
     """How a finished run is served in its folder: each serving's arm, "" for none."""
     found = {}
     for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))):
-        if not fault(path.parent):
+        if not why_unusable(path.parent):
             config = read_json(path)
             serving = Serving(*(config[name] for name in Serving._fields))
             found[serving] = str(config.get("arm", ""))
@@ -82,7 +82,7 @@ def servings_in(folder: Path) -> dict[Serving, str]:
 
 def clear(folder: Path, anew: bool = False) -> None:
     """Empties a run's folder that can't be used, its servings' folders included."""
-    if (found := fault(folder)) == ABSENT or (not found and not anew):
+    if (found := why_unusable(folder)) == ABSENT or (not found and not anew):
         return
     (folder / METRICS).unlink()  # first: from here on the run is begun, not finished
     for path in folder.rglob("*"):

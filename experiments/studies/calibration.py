@@ -39,8 +39,8 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER
-from experiments.inputs import prepared_run, study_split
 from experiments.kit import Data, Named, claim, collect, each, joined, places, tidy
+from experiments.loaded import prepared_run, study_split
 from experiments.studies import STUDIES
 from experiments.studies.dial import TOP, best_items, recovered
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described

@@ -31,8 +31,8 @@ from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import fold_of
 from experiments.kit import Data, Named, collect, lines, tidy
+from experiments.loaded import fold_of
 from experiments.studies.probe import make_point, models_of
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
 from experiments.study import Report, StudyOptions

@@ -32,8 +32,8 @@ from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import Here, Turns, take_turns
 from experiments.grid import SHORTER
-from experiments.inputs import prepared_run
 from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
+from experiments.loaded import prepared_run
 from experiments.serve import metric_means, serve
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.data import name_of

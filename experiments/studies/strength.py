@@ -35,8 +35,8 @@ from numpy import ndarray
 
 from experiments.finish import finish_study
 from experiments.grid import SHORTER, Elsewhere, Grid
-from experiments.inputs import prepared_run, ratings_of, study_split
 from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
+from experiments.loaded import prepared_run, ratings_of, study_split
 from experiments.resolve import resolve
 from experiments.serve import serve
 from experiments.studies import STUDIES

@@ -31,8 +31,8 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.grid import SHORTER
-from experiments.inputs import fold_of, prepared_run
 from experiments.kit import Data, Named, claim, collect, draw, each, lines, places, tidy
+from experiments.loaded import fold_of, prepared_run
 from experiments.serve import calibrated, metric_means, serve
 from experiments.studies import STUDIES
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described

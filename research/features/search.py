@@ -24,7 +24,7 @@ from research.data.delimited import malformed, new_id, open_table, whole_table
 from research.data.places import Place
 from research.entries import NO_VALUES, Value, read
 from research.features.content import stamped, unstamped
-from research.marks import HOST, Range
+from research.marks import UNCOMPILED, Range
 from research.notices import say
 from research.registry import Registry, entry_name
 from research.rng import WORDS_SALT, pair_hash, splitmix64
@@ -69,14 +69,14 @@ class Search(NamedTuple):
 
 NO_SEARCH, SIMULATED = "none", "simulated"
 # words: per search; noise: the probability that a word is one of any item
-_WORDS = Value(4, Range(1, 1024), HOST)
-_NOISE = Value(0.5, Range(0.0, 1.0), HOST)
+_WORDS = Value(4, Range(1, 1024), UNCOMPILED)
+_NOISE = Value(0.5, Range(0.0, 1.0), UNCOMPILED)
 SEARCHES = Registry(
     "search",
     {
         NO_SEARCH: Search(),
         SIMULATED: Search({"words": _WORDS, "noise": _NOISE}),
-        "file": Search({"path": Value("", role=HOST), "words": _WORDS}),
+        "file": Search({"path": Value("", role=UNCOMPILED), "words": _WORDS}),
     },
 )
 

@@ -15,9 +15,9 @@ from research.config import Config
 
 __all__ = [
     "Columns",
-    "Known",
     "LogQ",
     "Rows",
+    "UserPositives",
     "first_of_each",
     "is_known",
     "keep_columns",
@@ -74,19 +74,19 @@ def log_q_parts(
     return LogQ(columns, jnp.zeros_like(positive), shift)
 
 
-class Known(NamedTuple):
+class UserPositives(NamedTuple):
     """The items of each query in the training part: as bits or as ids, never both."""
 
     bits: UInt32[Array, "u w"]  # one per item: fast, where the table of all fits
     ids: Int[Array, "u s"]  # ascending, padded with the number of items: small
 
 
-def rows_known(known: Known, query: Int[Array, " b"]) -> Known:
+def rows_known(known: UserPositives, query: Int[Array, " b"]) -> UserPositives:
     """The known positives of these queries."""
     return jax.tree.map(lambda rows: rows[query], known)
 
 
-def is_known(known: Known, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
+def is_known(known: UserPositives, ids: Int[Array, "..."]) -> Bool[Array, "b c"]:
     """True where an item is a known positive of a row."""
     if known.bits.shape[1]:
         shared = ids.ndim == 1
@@ -111,7 +111,7 @@ class Rows(NamedTuple):
 
     place: Int[Array, " b"]  # in the batch
     positive: Int[Array, " b"]
-    known: Known | None = None  # items to be masked, all but the positive
+    known: UserPositives | None = None  # items to be masked, all but the positive
     # Queries of the candidates' kind: a query is no negative of its own row.
     query: Int[Array, " b"] | None = None
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int
 from research.config import Config
 from research.logits import (
     Columns,
-    Known,
     LogQ,
     Rows,
+    UserPositives,
     first_of_each,
     keep_columns,
     log_q_parts,
@@ -103,7 +103,7 @@ def candidate_logits(
     blocks: tuple[Block, ...],
     pairs: Pairs,
     pool: Pool,
-    known: Known | None,
+    known: UserPositives | None,
     hyper: Hyper,
     temperature: Temperature | None = None,
     plan: Plan = WHOLE,

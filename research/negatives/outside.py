@@ -6,7 +6,14 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from research.config import REFERENCE, Config
-from research.negatives.source import Drawn, Owned, Pool, Source, SourceState, uniform
+from research.negatives.source import (
+    Drawn,
+    Pool,
+    Source,
+    SourceState,
+    UserItems,
+    uniform,
+)
 from research.types import Pairs
 
 
@@ -37,7 +44,7 @@ def uniform_outside(draws: int, config: Config = REFERENCE) -> Source:
     )
 
 
-def _of(pool: Pool) -> Owned:
+def _of(pool: Pool) -> UserItems:
     assert pool.owned is not None  # the entry of the registry asks for it
     return pool.owned
 

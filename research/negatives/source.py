@@ -26,7 +26,7 @@ class Cumulative(NamedTuple):
     within: Float[Array, "n k"] | None
 
 
-class Owned(NamedTuple):
+class UserItems(NamedTuple):
     """The distinct items of each user in the training part, ascending.
 
     Those of user u are item[offsets[u] : offsets[u + 1]].
@@ -45,7 +45,7 @@ class Pool(NamedTuple):
 
     counts: Float[Array, " i"]
     log_share: Float[Array, " i"]
-    owned: Owned | None = None
+    owned: UserItems | None = None
 
     @property
     def floor(self) -> Float[Array, ""]:

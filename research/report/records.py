@@ -164,7 +164,7 @@ class RunResult(NamedTuple):
     training curve by column name, one value per evaluation. ``settings`` are numbers of
     the run's config that tables state or readers need: temperature and learning_rate;
     none for a baseline. ``served`` is there only where the run was trained or loaded
-    for a notebook (experiments/compare.py); no file holds it.
+    for a notebook (experiments/notebook.py); no file holds it.
     """
 
     arm: str

@@ -15,7 +15,7 @@ from research.features import (
     static_features,
 )
 from research.features.search import words_per_search
-from research.logits import Known
+from research.logits import UserPositives
 from research.negatives.source import Pool
 from research.saved.histories import Sides
 from research.towers import takes_words
@@ -74,7 +74,9 @@ def _world(model: Sides, events: Events, timed: bool) -> tuple[World, tuple[str,
         ),
         pairs=Pairs(none, none, none, jnp.zeros(0)),
         pool=Pool(jnp.zeros(0), jnp.zeros(0)),
-        known=Known(jnp.zeros((0, 0), jnp.uint32), jnp.zeros((0, 0), jnp.int32)),
+        known=UserPositives(
+            jnp.zeros((0, 0), jnp.uint32), jnp.zeros((0, 0), jnp.int32)
+        ),
     ), tuple(static.codes)
 
 

@@ -24,7 +24,7 @@ from research.features import (
 )
 from research.features.content import places
 from research.fields import FeatureFields, TowerFields
-from research.marks import HOST, SWEPT, marked
+from research.marks import SWEPT, UNCOMPILED, marked
 from research.prepare import Prepared, is_towers
 from research.saved.model import SavedModel
 from research.towers.inputs import HISTORY
@@ -79,7 +79,7 @@ def _check_fields(model: SavedModel, run: Prepared) -> None:
     Raises:
       InputError: the first field that differs.
     """
-    free = {*marked(type(run.config), HOST, SWEPT), "history"}
+    free = {*marked(type(run.config), UNCOMPILED, SWEPT), "history"}
     for group in (FeatureFields, TowerFields):
         for field in dataclasses.fields(group):
             old, new = (getattr(c, field.name) for c in (model.config, run.config))

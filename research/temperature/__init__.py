@@ -9,7 +9,7 @@ from jaxtyping import Float
 from research.config import Config
 from research.entries import NO_VALUES, Value, read
 from research.fields import TemperatureFields
-from research.marks import HOST, SWEPT, Choice, Range
+from research.marks import SWEPT, UNCOMPILED, Choice, Range
 from research.registry import Registry, deferred
 from research.types import InputError
 
@@ -119,7 +119,7 @@ TEMPERATURES: Registry[TemperatureKind] = Registry(
             values=_BOUNDS
             | {
                 "power": Value(0.1, None, SWEPT),
-                "served": Value("common", Choice("common", "own"), HOST),
+                "served": Value("common", Choice("common", "own"), UNCOMPILED),
             },
         ),
     },

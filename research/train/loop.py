@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from research.config import Config, alike, structure
+from research.config import Config, batch_key, compile_key
 from research.entries import own
 from research.logits.reducers import LIMITS, Limits
 from research.negatives.source import Hyper
@@ -131,7 +131,7 @@ def train_together(
     """
     first_run = prepared[0]
     config, model = first_run.config, first_run.model
-    if any(alike(other.config) != alike(config) for other in prepared):
+    if any(batch_key(other.config) != batch_key(config) for other in prepared):
         raise ValueError("runs of one program differ in swept fields and seed only")
     if devices > 1 and len(prepared) > 1:
         raise ValueError("over several devices there is one run at a time")
@@ -170,7 +170,7 @@ def _one_epoch(
         state = placement.state(run.state)
         run.state = refreshed(run.run, state, world)
     arguments = [(r.state, placement.batches(r.batches), r.hyper) for r in runs]
-    epoch_of = compiled_epoch(structure(runs[0].config), len(runs))
+    epoch_of = compiled_epoch(compile_key(runs[0].config), len(runs))
     with placement.here():
         if len(runs) == 1:
             after = [epoch_of(*arguments[0], world)]

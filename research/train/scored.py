@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from research.config import Config
-from research.logits import Known, Rows, keep_columns
+from research.logits import Rows, UserPositives, keep_columns
 from research.logits.candidates import columns_of
 from research.logits.reducers import Dense
 from research.losses.context import Context, StepScores
@@ -65,7 +65,7 @@ class Scorer(NamedTuple):
     sources: Sources
     drawn: tuple[Drawn, ...]
     batch: Pairs
-    known: Known | None
+    known: UserPositives | None
     world: World
 
     def catalogue(

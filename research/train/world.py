@@ -22,9 +22,9 @@ from research.features import (
 )
 from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
-from research.logits import Known
+from research.logits import UserPositives
 from research.negatives import entries_of
-from research.negatives.source import Owned, Pool
+from research.negatives.source import Pool, UserItems
 from research.positives import POSITIVES, Positives, log_share
 from research.registry import entry_name
 from research.towers import takes_words, uses_history
@@ -50,7 +50,7 @@ class World(NamedTuple):
     timed: Timed
     pairs: Pairs
     pool: Pool
-    known: Known
+    known: UserPositives
 
 
 def build_world(
@@ -91,7 +91,7 @@ def build_world(
     return world, sizes
 
 
-def _owned(config: Config, fitted: Events) -> Owned | None:
+def _owned(config: Config, fitted: Events) -> UserItems | None:
     """The items of each user, None where no source draws by user.
 
     Raises:
@@ -109,7 +109,7 @@ def _owned(config: Config, fitted: Events) -> Owned | None:
             f"user {user} has all {n} items: no negative is outside them for "
             f"{' '.join(config.negatives)}"
         )
-    return Owned(jnp.asarray(item), jnp.asarray(offsets, jnp.int32))
+    return UserItems(jnp.asarray(item), jnp.asarray(offsets, jnp.int32))
 
 
 def bare(rows: int) -> SideArrays:
@@ -148,7 +148,7 @@ def _timed(
     return Timed(*(jnp.asarray(part) for part in parts))
 
 
-def _known(fold: Fold, needed: bool) -> Known:
+def _known(fold: Fold, needed: bool) -> UserPositives:
     """The items of each user: bits if they take at most MAX_BITS bytes, else ids."""
     fitted = fold.fitted
     rows, words = fitted.n_users, -(-fitted.n_items // 32)
@@ -162,10 +162,10 @@ def _known(fold: Fold, needed: bool) -> Known:
                 np.uint32(1) << (fitted.item & 31).astype("u4"),
             )
             np.bitwise_or.at(bits, (fitted.user, word), bit)
-        return Known(jnp.asarray(bits), jnp.zeros((rows, 0), jnp.int32))
+        return UserPositives(jnp.asarray(bits), jnp.zeros((rows, 0), jnp.int32))
     n = np.diff(fitted.offsets)
     ids = np.full((rows, int(n.max())), fitted.n_items, np.int32)
     by_item = np.lexsort((fitted.item, fitted.user))
     column = np.arange(len(fitted.item)) - fitted.offsets[fitted.user]
     ids[fitted.user, column] = fitted.item[by_item]
-    return Known(jnp.zeros((rows, 0), jnp.uint32), jnp.asarray(ids))
+    return UserPositives(jnp.zeros((rows, 0), jnp.uint32), jnp.asarray(ids))

@@ -11,7 +11,7 @@ from experiments.arms import ARMS, arm
 from experiments.commands import train as one_run
 from experiments.commands.api import API, api_page
 from experiments.grids import GRIDS
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.lookup import experiments
 from experiments.resolve import expand
 from experiments.studies import STUDIES

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, arm
-from experiments.compare import compare, load_run
 from experiments.grid import Grid
 from experiments.grids import GRIDS
-from experiments.inputs import fold_of, prepared_run
+from experiments.loaded import fold_of, prepared_run
+from experiments.notebook import compare, load_run
 from research.config import Config
 from research.features import FEATURES, ITEM, Feature
 from research.losses import LOSSES, Loss

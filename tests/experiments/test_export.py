@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from experiments.arms import arm
 from experiments.commands import export as module
 from experiments.commands.export import FILES, exported
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.serve import serve
 from research.evaluate.top_k import rank_scores, seen_items_of
 from research.serving import Serving

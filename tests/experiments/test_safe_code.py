@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from experiments.compare import load_run
+from experiments.notebook import load_run
 from experiments.output import code
 from experiments.output.code import _named, code_of, library_code, stripped
 from experiments.output.seals import read_metrics

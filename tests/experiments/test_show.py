@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from research.temperature import LOST_FROM
 from research.train import loop
 from tests.experiments.made import contents, runs_of

@@ -10,9 +10,9 @@ import pytest
 
 from experiments import tuner
 from experiments.collect import report
-from experiments.compare import load_run
 from experiments.grids import GRIDS
 from experiments.looks import PRIORS
+from experiments.notebook import load_run
 from experiments.resolve import Cell, expand, key_of
 from experiments.tuner import (
     OPTIONS,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import Known
+from research.logits import UserPositives
 from research.logits.candidates import Block, candidate_logits
 from research.logits.reducers import WHOLE, Blocked, Dense, Plan
 from research.losses import LOSSES
@@ -34,21 +34,21 @@ KEPT = DRAW.random(29) < 0.7
 SMALL = Plan(columns=8, row_block=1)
 
 
-def known_of(form: str) -> Known:
+def known_of(form: str) -> UserPositives:
     """Three items a row, the positive among them: as bits, or as sorted ids."""
     own = np.sort(np.stack([(CANDIDATE + n) % ITEMS for n in (0, 3, 11)], axis=1))
     if form == "ids":
-        return Known(jnp.zeros((B, 0), jnp.uint32), jnp.asarray(own, jnp.int32))
+        return UserPositives(jnp.zeros((B, 0), jnp.uint32), jnp.asarray(own, jnp.int32))
     bits = np.zeros((B, -(-ITEMS // 32)), np.uint32)
     for row, item in zip(np.repeat(np.arange(B), 3), own.ravel(), strict=True):
         bits[row, item >> 5] |= np.uint32(1) << np.uint32(item & 31)
-    return Known(jnp.asarray(bits), jnp.zeros((B, 0), jnp.int32))
+    return UserPositives(jnp.asarray(bits), jnp.zeros((B, 0), jnp.int32))
 
 
 def both(
     config: Config,
     losses: tuple[str, ...] = ("sampled-softmax",),
-    known: Known | None = None,
+    known: UserPositives | None = None,
     temperature: Temperature | None = None,
 ) -> list[Any]:
     """Losses, counts, and the gradients of the losses' sum: dense, then blocked."""

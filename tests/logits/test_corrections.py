@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import Known, log_q_parts, rows_known
+from research.logits import UserPositives, log_q_parts, rows_known
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.prepare import prepare
@@ -68,15 +68,17 @@ BLOCKS = [
 BLOCK_NAMES = [name for name, _ in BLOCKS]
 
 
-def known_of(have: list[set[int]], form: str, items: int = 6) -> Known:
+def known_of(have: list[set[int]], form: str, items: int = 6) -> UserPositives:
     """Who has what, in one of the two forms."""
     rows = len(have)
     if form == "bits":
         words = [[sum(1 << i for i in own)] for own in have]
-        return Known(jnp.array(words, jnp.uint32), jnp.zeros((rows, 0), jnp.int32))
+        return UserPositives(
+            jnp.array(words, jnp.uint32), jnp.zeros((rows, 0), jnp.int32)
+        )
     width = max(map(len, have))
     ids = [sorted(own) + [items] * (width - len(own)) for own in have]
-    return Known(jnp.zeros((rows, 0), jnp.uint32), jnp.array(ids, jnp.int32))
+    return UserPositives(jnp.zeros((rows, 0), jnp.uint32), jnp.array(ids, jnp.int32))
 
 
 HAVE = [{0, 3}, {3}, {0, 1, 2, 5}, {2, 5}]  # each row's positive is among them

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.logits.looked_up import looked_up, scores_of
 from research.logits.reducers import LIMITS, Limits, choose_plan
 from research.prepare import prepare
@@ -52,7 +52,7 @@ def test_a_step_is_that_of_vectors_of_each_row():
     index = jnp.arange(0, 640, 10, dtype=jnp.int32)
     found, encoded = [], []
     for limits in (LIMITS, ROW_BY_ROW):
-        step = make_step(structure(run.config), limits)
+        step = make_step(compile_key(run.config), limits)
         text = str(jax.make_jaxpr(step)(state, index, hyper, world))
         encoded.append("f32[64,24,8]" in text)
         found.append(jax.jit(step)(state, index, hyper, world))

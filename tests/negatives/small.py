@@ -16,7 +16,7 @@ from research.config import (
     swept_values,
     with_values,
 )
-from research.logits import Known, Rows, keep_columns
+from research.logits import Rows, UserPositives, keep_columns
 from research.logits.candidates import Block, candidate_logits, columns_of
 from research.logits.reducers import Dense
 from research.negatives import make_sources
@@ -108,7 +108,7 @@ def negatives_of(
     source: Source,
     drawn: Drawn,
     candidate: jnp.ndarray,
-    known: Known | None = None,
+    known: UserPositives | None = None,
     mask_same_item: bool = False,
     query: jnp.ndarray | None = None,
 ) -> jnp.ndarray:
@@ -139,7 +139,7 @@ def logits_of(
     candidate: list[int] | np.ndarray,
     ids: tuple[np.ndarray, ...],
     pool: Pool,
-    known: Known | None = None,
+    known: UserPositives | None = None,
 ) -> tuple[jnp.ndarray, Dense]:
     """candidate_logits of a config for ids given by hand.
 

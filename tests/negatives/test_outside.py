@@ -13,7 +13,7 @@ from research.logits.candidates import Block, candidate_logits
 from research.negatives import Size
 from research.negatives.checks import check_negatives
 from research.negatives.outside import nth_outside
-from research.negatives.source import Drawn, Owned, Pool
+from research.negatives.source import Drawn, Pool, UserItems
 from research.prepare import check_config, prepare
 from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
@@ -27,7 +27,7 @@ SPEC = "uniform-outside:{}"
 def owning_pool() -> Pool:
     ends = np.cumsum([0, *map(len, LISTS)])
     item = np.concatenate([np.array(items, np.int32) for items in LISTS])
-    owned = Owned(jnp.asarray(item), jnp.asarray(ends, jnp.int32))
+    owned = UserItems(jnp.asarray(item), jnp.asarray(ends, jnp.int32))
     return pool_of()._replace(owned=owned)
 
 

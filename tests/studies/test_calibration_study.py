@@ -118,7 +118,7 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     made = SimpleNamespace(digest="")
     monkeypatch.setattr(calibration, "learned_world", lambda options: world)
     monkeypatch.setattr(calibration, "trained_logits", lambda config, fold: logits)
-    monkeypatch.setattr("experiments.inputs.ratings_of", lambda name, data_dir: made)
+    monkeypatch.setattr("experiments.loaded.ratings_of", lambda name, data_dir: made)
     path = run_calibration(StudyOptions(tmp_path, quick=True, seeds=2))
     stored = load_stored(path)
     assert stored.header["kinds"] == ["even", "independent"]

@@ -71,7 +71,7 @@ def test_a_number_that_a_seed_lacks_has_no_interval_and_its_claim_fails():
 
 def test_what_is_collected_is_read_back_by_its_axes(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "experiments.inputs.ratings_of", lambda *_: type("Ratings", (), {"digest": ""})
+        "experiments.loaded.ratings_of", lambda *_: type("Ratings", (), {"digest": ""})
     )
     axes = {"found": "arm seed total", "one": "seed"}
     points = {"arm": LABELS["arm"], "total": LABELS["total"]}

@@ -79,7 +79,7 @@ def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch
     monkeypatch.setattr(magnifier, "KS", KS)
     monkeypatch.setattr(magnifier, "QUICK_TEMPERATURES", (0.02, 1.0))
     digest = type("Ratings", (), {"digest": "made"})
-    monkeypatch.setattr("experiments.inputs.ratings_of", lambda *_: digest)
+    monkeypatch.setattr("experiments.loaded.ratings_of", lambda *_: digest)
     lines: list[str] = []
     options = StudyOptions(tmp_path, quick=True, progress=lines.append)
     page = page_of(run_magnifier(options), tmp_path)

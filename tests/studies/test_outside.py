@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import experiments.studies.outside as outside
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.runs import baseline
 from experiments.serve import score
 from experiments.studies import STUDIES

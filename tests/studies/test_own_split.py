@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import inputs
+from experiments import loaded
 from experiments.studies import STUDIES
 from experiments.study import StudyOptions, save_measured
 from research.report.records import read_header
@@ -31,7 +31,7 @@ def test_the_column_part_splits_the_data(name, options, monkeypatch):
     def stopped(data, *about):
         raise Seen(data.split)
 
-    monkeypatch.setattr(inputs, "_fold", stopped)
+    monkeypatch.setattr(loaded, "_fold", stopped)
     with pytest.raises(Seen, match="given"):
         STUDIES[name].run(options)
 
@@ -42,7 +42,7 @@ def test_records_name_the_split_that_they_are_of(options):
 
 
 def test_the_line_names_no_flag_that_studies_refuse(options, capsys):
-    split = inputs.study_split(options.dataset, None)
+    split = loaded.study_split(options.dataset, None)
     assert split == "given"
     assert capsys.readouterr().err.endswith(
         "shop: split given, as the data has a column part\n"

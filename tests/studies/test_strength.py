@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import experiments.studies.strength as strength
-from experiments.inputs import prepared_run
 from experiments.kit import Data
+from experiments.loaded import prepared_run
 from experiments.serve import metric_means, rank, serve
 from experiments.studies.strength import (
     AXES,

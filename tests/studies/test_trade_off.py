@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import experiments.studies.trade_off as trade_off
-from experiments.inputs import fold_of, prepared_run, study_split_fields
 from experiments.kit import Data
+from experiments.loaded import fold_of, prepared_run, study_split_fields
 from experiments.serve import clicked_logits, drawn_clicks, metric_means, serve
 from experiments.studies.trade_off import (
     AXES,

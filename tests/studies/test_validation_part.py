@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.studies.outside import (
     CHOSEN,
     NUMBERS,

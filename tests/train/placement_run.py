@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.arms import arm
 from research.batches import epoch_batches
-from research.config import structure
+from research.config import compile_key
 from research.logits.reducers import LIMITS, Limits
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
@@ -44,7 +44,7 @@ def steps(case: str, devices: int, several: int):
     world, hyper = placement.world(world), traced_values(config)
     batches = epoch_batches(len(fold.fitted.item), config.batch, 0, 1)[:several]
     limits = IN_BLOCKS if "blocked" in how else LIMITS
-    epoch = compiled_epoch(structure(config), limits=limits)
+    epoch = compiled_epoch(compile_key(config), limits=limits)
     with placement.here():
         after, _ = epoch(
             placement.state(state), placement.batches(batches[:1]), hyper, world

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from research.batches import epoch_batches
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.logits.reducers import LIMITS, Limits
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
@@ -42,7 +42,7 @@ def test_an_epoch_in_blocks_is_the_epoch(encoded):
     found = []
     for limits in (LIMITS, dataclasses.replace(IN_BLOCKS, encoded=encoded)):
         state = init_state(run, world, sizes)
-        epoch_of = compiled_epoch(structure(config), limits=limits)
+        epoch_of = compiled_epoch(compile_key(config), limits=limits)
         after, diagnostics = epoch_of(state, batches, traced_values(config), world)
         found.append((*serve_all(model, after.params, world, users), diagnostics))
     whole, blocked = found

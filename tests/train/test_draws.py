@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.losses import LOSSES, Loss
 from research.losses.entry import CATALOGUE
 from research.negatives import SOURCES, SourceEntry
@@ -42,7 +42,7 @@ def drawn_at(steps: Sequence[int], **changes: object) -> list[tuple[int, ...]]:
     with SOURCES.added("noted", SourceEntry(noted)):
         config = dataclasses.replace(FACTORS, negatives=("noted:20",))
         run = prepare(dataclasses.replace(config, **changes), made_fold())
-        step, hyper = make_step(structure(run.config)), traced_values(run.config)
+        step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
         state = init_state(run, *run.world)
         for n in steps:
             step(state._replace(step=jnp.int32(n)), INDEX, hyper, run.world[0])
@@ -69,7 +69,7 @@ def test_a_row_masks_what_its_own_user_has():
     )
     fold = made_fold()
     run = prepare(config, fold)
-    step, hyper = make_step(structure(run.config)), traced_values(run.config)
+    step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
     _, told = step(init_state(run, *run.world), INDEX, hyper, run.world[0])
     users = fold.fitted.user[np.asarray(INDEX)]
     own = [len(set(fold.fitted.item[fold.fitted.user == user])) for user in users]
@@ -82,7 +82,7 @@ def test_users_are_compared_at_one_temperature():
         FACTORS, temperature_kind="per-user", temperature=0.1, negatives=("catalogue",)
     )
     run = prepare(config, made_fold())
-    step, hyper = make_step(structure(run.config)), traced_values(run.config)
+    step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
     state = init_state(run, *run.world)
     users = state.temperatures
     other = users._replace(temperature=2 * users.temperature)
@@ -130,7 +130,7 @@ def test_a_learned_temperature_follows_the_slope_of_the_loss(loss):
         run = prepare(config, made_fold())
         world, sizes = run.world
         state, hyper = init_state(run, world, sizes), traced_values(run.config)
-        step = jax.jit(make_step(structure(run.config)))
+        step = jax.jit(make_step(compile_key(run.config)))
         rows = jnp.arange(64, dtype=jnp.int32)
 
         def at(moved):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.features import ITEM
 from research.prepare import prepare
 from research.train.run_state import init_state, traced_values
@@ -51,7 +51,7 @@ def gradients(name: str, draws: int, one_batch: bool = False, before: int = 0):
         for table, values in start.params["tables"].items()
     }
     start = start._replace(params={**start.params, "tables": tables})
-    step = make_step(structure(run.config))
+    step = make_step(compile_key(run.config))
     pairs = world.pairs.candidate.shape[0]
 
     def gradient(n):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.exposure import IMPRESSIONS
 from research.losses import LOSSES, Loss
 from research.negatives import entries_of
@@ -33,8 +33,8 @@ TRAINED = sorted(
 
 def changed_fields(name: str) -> set[tuple[str, str]]:
     """In what an arm's program differs from that of the reference recipe, by field."""
-    config = dataclasses.asdict(structure(arm(name, SMALL)))
-    reference = dataclasses.asdict(structure(SMALL))
+    config = dataclasses.asdict(compile_key(arm(name, SMALL)))
+    reference = dataclasses.asdict(compile_key(SMALL))
     # What a loss does is in tests/losses; that each trains is seen by make test-all.
     return {
         (n, repr(value))

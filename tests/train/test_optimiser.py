@@ -11,7 +11,7 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.prepare import prepare
 from research.train.loop import compiled_epoch, train
 from research.train.optimiser import (
@@ -153,7 +153,7 @@ def epoch_of(name: str, steps: int, **changes):
         return init_state(run, world, sizes)
 
     index = jnp.arange(steps * 64, dtype=jnp.int32).reshape(steps, 64)
-    after, _ = compiled_epoch(structure(config))(
+    after, _ = compiled_epoch(compile_key(config))(
         start(), index, traced_values(config), world
     )
     return start(), after, index, world

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, structure
+from research.config import Config, compile_key
 from research.logits.reducers import Dense
 from research.losses.context import StepScores
 from research.losses.partial_auc import within_bounds
@@ -60,7 +60,7 @@ def step_of(name: str, every: float | None = None, **changes: Any) -> Step:
     key = stream(jax.random.fold_in(state.key, state.step), f"0 {source.name}")
     drawn = np.asarray(source.draw(key, batch, (), world.pool).ids)
     ids = np.broadcast_to(drawn, (len(INDEX), drawn.shape[-1]))
-    step = jax.jit(make_step(structure(run.config)))
+    step = jax.jit(make_step(compile_key(run.config)))
     after, told = step(state, index, hyper, world)
     return Step(batch, ids, state, after, float(told["loss"]), world)
 

@@ -35,7 +35,7 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.collect import history_of
 from experiments.finish import finish_study
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.resolve import Cell
 from experiments.study import StudyOptions, save_measured
 from research.config import Config

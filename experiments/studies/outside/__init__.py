@@ -32,7 +32,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import digest_of, prepared_run
+from experiments.loaded import digest_of, prepared_run
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
 from experiments.runs import baseline

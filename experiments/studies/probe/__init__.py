@@ -32,8 +32,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.inputs import fold_of
 from experiments.kit import draw, lines
+from experiments.loaded import fold_of
 from experiments.studies.probe.estimators import (
     ESTIMATORS,
     BiasEstimate,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from experiments.compare import calibration_of, compare, load_run, with_prior
 from experiments.grids import GRIDS
-from experiments.inputs import prepared_run
+from experiments.loaded import prepared_run
 from experiments.looks import validation
+from experiments.notebook import calibration_of, compare, load_run, with_prior
 from experiments.output.seals import read_metrics
 from experiments.serve import calibrated, score, serve
 from research.config import Config
@@ -230,7 +230,7 @@ def test_runs_that_are_judged_by_other_clicks_have_no_difference(trained, watche
 CELL = """
 import dataclasses
 from experiments.arms import arm
-from experiments.compare import compare
+from experiments.notebook import compare
 from research.evaluate.metrics import summary
 
 base = arm("tiny")

@@ -18,7 +18,7 @@ import numpy as np
 from experiments.collect import history_of, settings_of
 from experiments.commands.flags import data_words, run_command
 from experiments.grids import GRIDS
-from experiments.inputs import digest_of, prepared_run
+from experiments.loaded import digest_of, prepared_run
 from experiments.looks import validation
 from experiments.output.folders import finished, output, run_folder, run_id
 from experiments.resolve import Cell, expand, with_swept
