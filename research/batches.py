@@ -20,16 +20,14 @@ class Order(NamedTuple):
     values: Mapping[str, Value] = NO_VALUES
 
 
-# days: the width of a window, also of those of the item feature dynamic
-_TIME = Order({"days": Value(7.0, Range(0.0, open="low"), UNCOMPILED)})
-ORDERS = Registry("batch order", {"shuffled": Order(), "time": _TIME})
+DAYS = 7.0  # the usual width of a window, also of those of the item feature dynamic
+_BY_TIME = Order({"days": Value(DAYS, Range(0.0, open="low"), UNCOMPILED)})
+ORDERS = Registry("batch order", {"shuffled": Order(), "time": _BY_TIME})
 
 
 def window_days(config: Config) -> float:
     """The width in days of a config's windows of time."""
-    of_time = {key: value.default for key, value in _TIME.values.items()}
-    days: float = {**of_time, **read(config.batch_order, ORDERS).values}["days"]
-    return days
+    return float(read(config.batch_order, ORDERS).values.get("days", DAYS))
 
 
 def epoch_batches(

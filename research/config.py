@@ -2,9 +2,9 @@
 
 The fields come in groups, one per stage (research/fields.py); a stage's functions take
 their own group. Swept fields are arguments of the compiled epoch, so one compilation
-serves every value of them; serving fields only re-score finished vectors; fields of the
-host decide data, order and length; all others are structure, and every value of them is
-a compilation of its own.
+serves every value of them; serving fields only re-score finished vectors; uncompiled
+fields decide data, order and length; all others are structure, and every value of them
+is a compilation of its own.
 """
 
 import dataclasses

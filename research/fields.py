@@ -126,9 +126,10 @@ class FeatureFields(Group):
     search: Annotated[str, UNCOMPILED, Named("research.features.search:SEARCHES")] = (
         "none"
     )
-    """Words for the encoder query: none, simulated (from the text of the held-out item,
-    which they therefore reveal; noise is the probability of a word of any item), or
-    file (path is a .csv file with columns user, item and query); words per search."""
+    """Words for the encoder query: none; simulated (from the text of the held-out item,
+    which they therefore reveal; noise is the probability of a word of any item); or
+    file (path is a .csv file with columns user, item and query). The value words is
+    their number per search."""
 
     def check(self) -> None:
         """Also refuses a feature that is given twice."""

@@ -20,10 +20,10 @@ class Role:
 SWEPT = Role("swept")  # an argument of the compiled epoch: no compilation of its own
 HYPER = Role("hyper")  # the loss's own values, which are swept by their names
 SERVING = Role("serving")  # only re-scores finished vectors
-UNCOMPILED = Role(
-    "host"
-)  # decides data, order or length; no compiled epoch depends on it
-OMITTED = Role("later")  # newer than committed runs: at its default not part of run ids
+# Decides data, order or length: no compiled epoch depends on it.
+UNCOMPILED = Role("uncompiled")
+# Newer than committed runs: at its default not part of run ids.
+OMITTED = Role("omitted")
 
 
 INT_LIMIT = 2**31 - 1  # whole numbers are int32 in a compiled run

@@ -218,13 +218,11 @@ def _baseline(config: Config, fold: Fold) -> Config:
     values = option_values(config.model, is_large(fold))
     name = entry_name(config.model)
     check_squares(name, entry.squares, fold.fitted.n_items)
-    kept = ("dataset", "split", "fit_on", "threshold", "tie_seed", "catalogue")
+    kept = ["dataset", "split", "fit_on", "threshold", "tie_seed", "catalogue"]
+    kept += marked(DataFields, OMITTED)
     words = [f"{name}={value:.12g}" for name, value in values.items()]
     return Config(
-        **{
-            name: getattr(config, name)
-            for name in (*kept, *marked(DataFields, OMITTED))
-        },
+        **{field: getattr(config, field) for field in kept},
         model=",".join([name, *words]),
         seed=config.seed if entry.seeded else 0,
     )

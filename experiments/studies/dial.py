@@ -65,7 +65,7 @@ AXES = {
 }
 USERS, ITEMS, GROUPS, CLICKS, TOP = 600, 400, 40, 50, 20
 SHOWN = 20  # further clicks per user, on which the strength could be chosen
-OMITTED = 1000  # added to a world's seed for its further clicks
+FURTHER = 1000  # added to a world's seed for its further clicks
 ROWS = 256  # users at a time, whose scores stay in the processor's cache
 RECIPE: dict[str, Any] = {
     "user_features": (),
@@ -147,7 +147,7 @@ def trained(
       recovered shares and gains on further clicks; the rule's strength.
     """
     fold, truth = made_fold(world, CLICKS, seed), best_items(relevance(world))
-    clicks = np.concatenate(list(draw_clicks(world, SHOWN, OMITTED + seed)))
+    clicks = np.concatenate(list(draw_clicks(world, SHOWN, FURTHER + seed)))
     log_q = log_share(fold.fitted.item_counts).astype(float)
     rule = correction_strength(log_q, world.exposure)
     shares, gains = [], []

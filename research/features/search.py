@@ -120,6 +120,8 @@ def resolve_search(config: Config, fold: Fold) -> str:
         "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
         "judged": held_words(config, fold),
     }
+    if not search.values["path"]:
+        raise InputError("search file: path is missing, as in file,path=searches.csv")
     path = unstamped(search.values["path"])
     n = {name: int((rows[:, 0] > 0).sum()) for name, rows in words.items()}
     for name, rows in words.items():

@@ -235,6 +235,8 @@ def test_a_file_with_nothing_to_judge_by_is_refused(file):
         resolve_search(config(search=file("\n".join(lines))), phase)
     with pytest.raises(InputError, match=r"nowhere.csv: can't be read \(No such file"):
         resolve_search(config(search="file,path=nowhere.csv"), phase)
+    with pytest.raises(InputError, match="search file: path is missing"):
+        resolve_search(config(search="file"), phase)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ NEARBY, NEAR = ("SL@20", "LambdaRank", "LambdaLoss", "LambdaLoss@20"), 0.01
 SERVED = "{} (served with a popularity prior of 0.5)"
 SL, AT_K, NDCG = "electronic sl", "electronic sl-at-20", "ndcg@20"
 GAIN, LEVEL, LITTLE = (0.006, 0.008), 0.001, np.nextafter(0.003, 0.0)
-OMITTED = "what was expected of runs that were added later (most have one seed)"
+ADDED = "what was expected of runs that were added later (most have one seed)"
 
 
 def read_cells() -> pd.DataFrame:
@@ -315,6 +315,6 @@ def report_outside(stored: Stored) -> Report:
     """The study's table, page and figure, of its records and the published cells."""
     frame = ledger(stored, read_cells())
     drawings = {"-rows": ledger_figure(frame)}
-    later = [OMITTED] if _expected(stored.header["runs"]) else []
+    later = [ADDED] if _expected(stored.header["runs"]) else []
     judged = verdicts(frame, stored)
     return Report({".csv": frame}, _page(frame, stored), drawings, judged, later)
