@@ -41,6 +41,7 @@ from research.report.records import (
 )
 from tests.experiments.made import runs_of
 from tests.report.made import made_record
+from tests.world import made_ratings
 
 RESULTS = Path(__file__).parents[2] / "results"
 COMMITTED = sorted((RESULTS / "choices").glob("*/*.csv"))
@@ -238,3 +239,19 @@ def test_the_options_that_were_chosen_for_a_baseline_are_read():
     best = max(rows, key=lambda row: float(row["ndcg"]))
     assert _read(chosen, rows).changes == {"model": best["model"]}
     assert option_values(best["model"])["l2"] != option_values("ease")["l2"]
+
+
+@pytest.mark.parametrize(
+    ("split", "parts", "tried"),
+    [
+        ("given", (0, 2), "given,validation=0.1"),
+        ("given,validation=0.3", (0, 2), "given,validation=0.3"),
+        ("given", (0, 1, 2), "given"),
+        ("ratio", (0, 2), "ratio"),
+    ],
+)
+def test_trials_have_a_validation_part(split, parts, tried, monkeypatch):
+    data = made_ratings()._replace(part=np.resize(parts, 130).astype(np.uint8))
+    monkeypatch.setattr(tuner, "ratings_of", lambda *_: data)
+    config = tuner._on_validation(Config(split=split), None)
+    assert (config.split, config.fit_on) == (tried, "train")

@@ -408,3 +408,18 @@ def test_without_these_rows_nothing_is_said_of_a_prior():
     short = {name: values[:3] for name, values in stored.arrays.items()}
     header = {n: values[:3] for n, values in stored.header.items()}
     assert found(judged(), Stored(header, {}, short)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("ease-1000", "random,seed=3,sizes=recbole"),
+        (
+            "ml-100k-irb lambda-rank (another validation part)",
+            "given,validation=0.1,seed=3",
+        ),
+        ("electronic-popularity bpr", "given"),
+    ],
+)
+def test_what_is_drawn_for_a_split_is_drawn_by_the_runs_seed(name, split):
+    assert phase(outside.RUNS[name], 3, "ml-100k").split == split
