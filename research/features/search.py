@@ -109,19 +109,19 @@ def resolve_search(config: Config, fold: Fold) -> str:
 
     Raises:
       InputError: the data set has no words to simulate searches from; or the file is
-        malformed, or has no query for a fitted pair or none for a held-out one.
+        not named, malformed, or has no query for a fitted pair or for a held-out one.
     """
     search = read(config.search, SEARCHES)
     if search.name == SIMULATED:
         _vocabulary(fold.fitted.items)
     if search.name != "file":
         return search.text()
+    if not search.values["path"]:
+        raise InputError("search file: path is missing, as in file,path=searches.csv")
     words = {
         "fitted": search_words(config, fold.fitted)[_event_rows(fold.fitted)],
         "judged": held_words(config, fold),
     }
-    if not search.values["path"]:
-        raise InputError("search file: path is missing, as in file,path=searches.csv")
     path = unstamped(search.values["path"])
     n = {name: int((rows[:, 0] > 0).sum()) for name, rows in words.items()}
     for name, rows in words.items():

@@ -155,7 +155,13 @@ def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
 
 
 # not of what their predictions were made for
-BESIDE = {"history-last", "ml-100k/push", "ml-100k/fair-prior", "ml-1m/fair-prior"}
+BESIDE = {
+    "history-last",
+    "ssb-given",
+    "ml-100k/push",
+    "ml-100k/fair-prior",
+    "ml-1m/fair-prior",
+}
 
 
 def test_committed_records_are_of_the_data_sets_that_predictions_name():
