@@ -55,7 +55,9 @@ SSB = Grid(
     topic="corrections",
     arms=(
         "popularity",
+        "item-knn",
         "ease",
+        "slim",
         "pointwise-sigmoid",
         "in-batch-sigmoid",
         "binary-nce",
