@@ -262,7 +262,7 @@ def _train_command(cell: Cell, model: Path, out: Path) -> str:
     usual: dict[str, Any] = vars(Config())
     apart = {"dataset", "split", *data_values(NO_DATA_FLAGS)}
     for name, value in given.items():
-        if value != usual[name] and name not in apart:
+        if (value != usual[name] or name == "epochs") and name not in apart:
             words.append(f"--{name.replace('_', '-')}")
             several = isinstance(value, tuple)
             words += map(str, value if several else [value])

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
+from experiments.loaded import AUTO
 from experiments.output.folders import QUICK
 from experiments.registries import described
 from research import fields
@@ -19,6 +20,7 @@ from research.baselines import BASELINES
 from research.config import Config
 from research.data import is_own
 from research.entries import Named
+from research.evaluate.metrics import CUTOFF
 from research.features import FEATURES, ITEM, USER
 from research.marks import marks_of
 from research.splits import SplitRules
@@ -81,6 +83,10 @@ RULE_HELP = (
     "items."
 )
 AUTO_HELP = " Default for your own data: auto, as of run."
+LENGTH_HELP = (
+    f" {AUTO}, the default: of at most {Config.epochs} those after which NDCG@{CUTOFF} "
+    "on validation is highest."
+)
 
 # The fields of the data that a grid's runs share, beside data set and split.
 DATA_FIELDS = ("columns", "core", "threshold", *SplitRules._fields)
@@ -88,7 +94,11 @@ FlagConfig = _flags(
     "FlagConfig",
     [field.name for field in dataclasses.fields(Config)],
     (Config,),
-    {"prior": (Prior, RULE_HELP), "split": (str, AUTO_HELP)},
+    {
+        "prior": (Prior, RULE_HELP),
+        "split": (str, AUTO_HELP),
+        "epochs": (int | Literal["auto"], LENGTH_HELP),
+    },
 )
 DataFlags = _flags("DataFlags", DATA_FIELDS)
 NO_DATA_FLAGS = DataFlags()

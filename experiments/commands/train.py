@@ -16,6 +16,7 @@ from experiments.commands.export import check_export, export
 from experiments.commands.flags import RULE, FlagConfig, plain
 from experiments.commands.show import show
 from experiments.engine.processes import Place, check_place, join
+from experiments.grid import Grid, Tuning
 from experiments.loaded import (
     AUTO,
     Start,
@@ -40,10 +41,11 @@ from experiments.output.index import write_index
 from experiments.output.locks import alone
 from experiments.output.plan import Run, check_devices, label, locate, plan
 from experiments.output.seals import read_metrics, servings_in
-from experiments.resolve import Cell
+from experiments.resolve import Cell, key_of
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
 from research.evaluate.metrics import CUTOFF
+from research.notices import say
 from research.prepare import Prepared, check_config, is_towers
 from research.saved.files import holds, load_model
 from research.saved.model import check_saveable
@@ -53,6 +55,8 @@ from research.types import InputError
 
 UNCLICKED = "cold_slots_0"  # the metric: places with items of no training click
 MANY = 0.05  # of the places
+# A trial for the number of epochs alone, with lists as trained.
+LENGTH = Grid(name="train", question="", minutes="", tuning=Tuning(("train",)))
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,12 @@ class Train:
         """
         config, words = _take_arm(words)
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)}
-        if not any(word.split("=")[0] == "--split" for word in words):
+        flags = {word.split("=")[0] for word in words}
+        if "--split" not in flags:
             dataset = _value_of("--dataset", words) or config.dataset
             values["split"] = AUTO if is_own(dataset) else config.split
+        if config.epochs == Config.epochs and "--start-from" not in flags:
+            values["epochs"] = AUTO
         return cls(FlagConfig(**values)), words
 
     def __call__(self) -> int:
@@ -115,6 +122,9 @@ class Train:
         cell = Cell("train", {}, config.seed, config)
         if self.show:
             return show([cell], "train", out, self.data_dir, start)
+        asked: Any = self.config
+        if asked.epochs == AUTO and _has_length(config):
+            cell = self._with_length(cell, out)
         (cell,), runs, total = plan([cell], "train", out, self.data_dir, start)
         digest = digest_of(cell.config, self.data_dir)
         identity, where = locate(cell, "train", out, digest, start)
@@ -150,6 +160,33 @@ class Train:
             print(f"model in {self.save}")
         return FAILED if failed else FINISHED
 
+    def _with_length(self, cell: Cell, out: Path) -> Cell:
+        """The cell with the number of epochs that validation chose, by one trial.
+
+        What is wrong with the run is raised before the trial.
+        """
+        check_devices(cell.config, self.devices)
+        if self.devices > 1 or self.processes > 1:
+            most = cell.config.epochs
+            say(f"train: {most} epochs; validation chooses on one device alone")
+            return cell
+        from experiments.finish import finish
+        from experiments.tuner import choose, notes
+
+        _ = prepared_run(cell.config, self.data_dir).world
+        writable(out)
+        key = key_of(cell)
+        choice = choose(
+            LENGTH, [cell], 1, out, self.data_dir,
+            lambda runs: finish(runs, self.data_dir, jobs=1),
+        )[key]  # fmt: skip
+        epochs = choice.changes["epochs"]
+        most = choice.most_epochs
+        say(f"train: {epochs} of at most {most} epochs are best on validation")
+        for line in notes({key: choice}, [cell]):
+            say(line)
+        return cell._replace(config=dataclasses.replace(cell.config, epochs=epochs))
+
     def _print_calibration(self, cell: Cell, where: Path, start: Start | None) -> None:
         """Prints how to serve, by the validation clicks (research/calibration.py)."""
         from experiments.runs import VECTORS
@@ -178,7 +215,11 @@ class Train:
         by_rule = given.prior == RULE
         if by_rule:
             check_rule(exposure=given.exposure, ips=given.ips)
-        config = plain(dataclasses.replace(given, prior=0.0) if by_rule else given)
+        if by_rule:
+            given = dataclasses.replace(given, prior=0.0)
+        if given.epochs == AUTO:
+            given = dataclasses.replace(given, epochs=Config.epochs)
+        config = plain(given)
         check_dataset(config.dataset)
         if config.split == AUTO:  # what needs no data is refused before any is read
             alone = {name: getattr(Config, name) for name in SplitRules._fields}
@@ -248,6 +289,11 @@ def saving_run(cell: Cell, where: Path, folder: Path) -> Run:
     servings = tuple(dict.fromkeys((serving, AS_TRAINED, *there)))
     arms = {serving: cell.arm, **there}
     return Run(base, servings, where, label(cell), arms=arms, save=folder)
+
+
+def _has_length(config: Config) -> bool:
+    """Whether a run has a length to choose, and does not choose it itself."""
+    return is_towers(config) and not config.evaluate_every
 
 
 def _has_vectors(run: Run) -> bool:

@@ -104,9 +104,9 @@ def test_the_studies_are_the_named_ones():
 
 @pytest.mark.parametrize("name", ARM_NAMES)
 def test_train_starts_from_every_arm(name):
-    words = ["train", "--arm", name, "--temperature", "0.3"]
+    words = ["train", "--arm", name, "--temperature", "0.3", "--epochs", "7"]
     assert one_run.plain(parse(words).config) == dataclasses.replace(
-        arm(name), temperature=0.3
+        arm(name), temperature=0.3, epochs=7
     )
 
 

@@ -139,6 +139,33 @@ def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, data, tmp_
     assert (tmp_path / "choices" / "ml-100k" / "few.csv").read_bytes() == before
 
 
+def test_train_takes_the_length_that_validation_chose(call, tmp_path):
+    words = ("train", "--dim", 4, "--user-hidden", 4, "--item-hidden", 4, "--batch", 64)
+    called = call(*words, "--out", tmp_path)
+    assert called.status == 0, called
+    (trial,) = rows(tmp_path, "train")
+    ndcg = {}
+    for folder in runs_of(tmp_path, "train-trials"):
+        with (folder / "history.csv").open(newline="") as file:
+            looks = list(csv.DictReader(file))
+        ndcg = {int(look["epoch"]): float(look["ndcg@20"]) for look in looks}
+    best = max(ndcg, key=ndcg.__getitem__)
+    assert f"{best} of at most {Config.epochs} epochs" in called.err
+    (run,) = runs_of(tmp_path, "train")
+    config = read_json(run / "config.json")
+    assert config["epochs"] == best == int(trial["epochs"])
+    assert config["fit_on"] == "train+validation"
+    assert len(ndcg) == min(best + tuner.PATIENCE, Config.epochs)
+
+
+def test_train_with_a_number_of_epochs_has_no_trial(call, tmp_path):
+    words = ("train", "--dim", 4, "--batch", 64, "--epochs", 1)
+    assert call(*words, "--out", tmp_path).status == 0
+    (run,) = runs_of(tmp_path, "train")
+    assert read_json(run / "config.json")["epochs"] == 1
+    assert not (tmp_path / "choices").exists()
+
+
 def test_choices_of_another_config_are_not_used(call, tmp_path):
     base = ("run", "few", "--arms", "tiny", "--seeds", 1, "--out", tmp_path)
     assert call(*base, "--tune", 1).status == 0
