@@ -1,19 +1,17 @@
 """From the cells of a grid to the runs that are still to be done."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.loaded import Start, digest_of, fold_of, prepared_run
 from experiments.output.folders import (
-    finished,
     id_of,
-    run_folder,
-    run_folders,
     run_id,
     serving_folder,
 )
-from experiments.output.seals import ABSENT, OTHER_CODE, why_unusable
+from experiments.output.seals import ABSENT, OTHER_CODE, why_unfinished
 from experiments.resolve import Cell
 from research.baselines import BASELINES
 from research.config import Config, compile_key
@@ -58,13 +56,30 @@ def locate(
 ) -> tuple[str, Path]:
     """The id of a prepared cell's run, and the folder it is or will be in."""
     identity = run_id(cell.config, digest, start.digest if start else "")
-    folder = run_folder(out, name_of(cell.config.dataset), grid, identity, label(cell))
-    return identity, folder
+    of_grid = out / "runs" / name_of(cell.config.dataset) / grid
+    return identity, _run_folder(of_grid, identity, label(cell))
 
 
-def is_done(config: Config, folder: Path) -> bool:
-    """Whether the run's metrics under its serving fields are there."""
-    return finished(folder) and finished(serving_folder(folder, config))
+def _run_folder(of_grid: Path, identity: str, name: str) -> Path:
+    """A run's folder: one where it is finished or begun, else a new one.
+
+    A folder is named after its run's label and ends in the id, by which it is found.
+    """
+    found = _run_folders(of_grid, identity)
+    for folder in found:
+        if not why_unfinished(folder):
+            return folder
+    if found and found[0].parent == of_grid:
+        return found[0]
+    plain = re.sub(r"[^A-Za-z0-9+.=_]+", "-", name)
+    return of_grid / "-".join(filter(None, (plain, identity)))
+
+
+def _run_folders(of_grid: Path, identity: str) -> list[Path]:
+    """Every folder of the run with that id, those of the grid first."""
+    begun = sorted(of_grid.glob(f"*{identity}"))
+    others = sorted(of_grid.parent.glob(f"*/*{identity}"))
+    return list(dict.fromkeys([*begun, *others]))
 
 
 def check_devices(config: Config, devices: int) -> None:
@@ -127,10 +142,10 @@ def plan(
         cell = next(iter(by_serving.values()))
         digest = digest_of(cell.config, data_dir)
         folder = locate(cell, grid, out, digest, start)[1]
-        missing = [s for s, c in by_serving.items() if not is_done(c.config, folder)]
+        missing = [s for s, c in by_serving.items() if why_unfinished(folder, c.config)]
         if missing:
             # Without metrics.json the run isn't finished, and is due as trained, too.
-            due = [] if finished(folder) else [AS_TRAINED]
+            due = [AS_TRAINED] if why_unfinished(folder) else []
             servings = tuple(dict.fromkeys([*due, *missing]))
             base = AS_TRAINED.put_into(cell.config)
             arms = {serving: cell.arm for serving, cell in by_serving.items()}
@@ -152,10 +167,9 @@ def still_due(run: Run) -> Run | None:
     """
     if run.save is not None:
         return run
-    runs, dataset, grid = run.folder.parents[2], *run.folder.parts[-3:-1]
-    folder = run_folder(runs.parent, dataset, grid, id_of(run.folder), run.name)
+    folder = _run_folder(run.folder.parent, id_of(run.folder), run.name)
     missing = tuple(
-        s for s in run.servings if not is_done(s.put_into(run.config), folder)
+        s for s in run.servings if why_unfinished(folder, s.put_into(run.config))
     )
     return run._replace(folder=folder, servings=missing) if missing else None
 
@@ -171,10 +185,11 @@ def _unused(
     """Why existing files of a cell's run aren't used: OTHER_CODE, lines on damage."""
     identity = run_id(cell.config, digest, start.digest if start else "")
     lines = []
-    for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
+    of_grid = out / "runs" / name_of(cell.config.dataset) / grid
+    for folder in _run_folders(of_grid, identity):
         for serving in sorted({AS_TRAINED, *servings}):
             where = serving_folder(folder, serving.put_into(cell.config))
-            reason = why_unusable(where)
+            reason = why_unfinished(where)
             if reason == OTHER_CODE:
                 lines.append(reason)
             elif reason not in ("", ABSENT):
