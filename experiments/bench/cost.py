@@ -5,6 +5,7 @@ The benchmarks cost, catalogue and full-softmax-memory.
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from experiments.arms import ARMS
@@ -70,38 +71,33 @@ def arm_cases() -> list[Case]:
 
 
 def _growth() -> list[Case]:
-    batches = [
-        Case(f"growth with the batch: {arm}", f"{n:,}", {**ARMS[arm], "batch": n})
-        for arm in ("in-batch+logq", "uniform-softmax", "full-softmax")
-        for n in (512, 1024, 2048, 4096)
-    ]
-    negatives = [
-        Case(
-            f"growth with the negatives: {arm}",
-            f"{draws:,}",
-            {**ARMS[arm], "batch": BATCH, "draws": draws},
-        )
-        for arm, numbers in (
-            ("uniform-softmax", (256, 1024, 4096, 16384)),
-            ("pointwise-sigmoid", (1, 8, 64, 512)),
-        )
-        for draws in numbers
-    ]
-    return batches + negatives
+    cases = []
+    for arm in ("in-batch+logq", "uniform-softmax", "full-softmax"):
+        cases += _grown("batch", arm, "batch", (512, 1024, 2048, 4096))
+    for arm, numbers in (
+        ("uniform-softmax", (256, 1024, 4096, 16384)),
+        ("pointwise-sigmoid", (1, 8, 64, 512)),
+    ):
+        cases += _grown("negatives", arm, "draws", numbers)
+    return cases
+
+
+def _grown(what: str, arm: str, field: str, numbers: Sequence[int]) -> list[Case]:
+    """A case for each number in a field of an arm."""
+    group, changes = f"growth with the {what}: {arm}", {**ARMS[arm], "batch": BATCH}
+    return [Case(group, f"{n:,}", {**changes, field: n}) for n in numbers]
 
 
 def _catalogue(items: int) -> list[Case]:
-    return [
-        Case(
-            f"growth with the catalogue: {', '.join((arm, *changes.values()))}",
-            f"{items:,}",
-            {**ARMS[arm], **changes, "batch": BATCH},
-        )
-        for arm, changes in (
-            *(("in-batch+logq", {}), ("in-batch+logq", LAZY)),
-            ("full-softmax", {}),
-        )
-    ]
+    """The arms that a catalogue of so many items is measured with."""
+    cases = []
+    for arm, more in (
+        *(("in-batch+logq", {}), ("in-batch+logq", LAZY)),
+        ("full-softmax", {}),
+    ):
+        group = f"growth with the catalogue: {', '.join((arm, *more.values()))}"
+        cases.append(Case(group, f"{items:,}", {**ARMS[arm], **more, "batch": BATCH}))
+    return cases
 
 
 def _measured(

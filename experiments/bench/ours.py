@@ -38,8 +38,7 @@ from research.evaluate.top_k import seen_items_of, top_k
 from research.logits.candidates import Block, candidate_logits
 from research.logits.reducers import WHOLE, Limits, Plan, choose_plan
 from research.losses import LOSSES
-from research.negatives import Size, entries_of, held_whole, make_sources
-from research.negatives.checks import check_negatives
+from research.negatives import entries_of, held_whole, make_sources
 from research.negatives.source import Pool
 from research.prepare import prepare
 from research.serving import AS_TRAINED
@@ -278,15 +277,10 @@ def possible(config: Config, fold: Fold) -> Config:
     Raises:
       InputError: it can't be run.
     """
-    candidate = fold.fitted.item
-    size = Size(fold.fitted.n_items, len(np.unique(candidate)), len(candidate))
-    config.check()
     try:
-        check_negatives(config, size)
+        return prepare(config, fold).config
     except InputError:
-        config = dataclasses.replace(config, draws=0)
-        check_negatives(config, size)
-    return prepare(config, fold).config
+        return prepare(dataclasses.replace(config, draws=0), fold).config
 
 
 def train_steps(request: dict[str, Any]) -> Answers:

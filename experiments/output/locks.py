@@ -8,7 +8,6 @@ import errno
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from research import files
 
@@ -16,7 +15,7 @@ HELD = (errno.EAGAIN, errno.EACCES)
 LOCKS = ".locks"  # in runs/: an empty file, which may be deleted when nothing runs
 
 
-class Claims:
+class Claims(contextlib.AbstractContextManager["Claims"]):
     """The runs of a folder that this process is doing, by a lock on one byte per run.
 
     A run that is claimed here can't be claimed by another process. Within a process one
@@ -48,16 +47,7 @@ class Claims:
         """Gives a run back, finished or not."""
         fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _byte(identity))
 
-    def __enter__(self) -> "Claims":
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Gives all runs back."""
         self.file.close()
 
