@@ -56,8 +56,12 @@ def locate(
 ) -> tuple[str, Path]:
     """The id of a prepared cell's run, and the folder it is or will be in."""
     identity = run_id(cell.config, digest, start.digest if start else "")
-    of_grid = out / "runs" / name_of(cell.config.dataset) / grid
-    return identity, _run_folder(of_grid, identity, label(cell))
+    return identity, _run_folder(_of_grid(cell, grid, out), identity, label(cell))
+
+
+def _of_grid(cell: Cell, grid: str, out: Path) -> Path:
+    """The folder of the runs of a grid on the cell's data set."""
+    return out / "runs" / name_of(cell.config.dataset) / grid
 
 
 def _run_folder(of_grid: Path, identity: str, name: str) -> Path:
@@ -135,13 +139,13 @@ def plan(
     wanted: dict[str, dict[Serving, Cell]] = {}
     for cell in prepared:
         digest = digest_of(cell.config, data_dir)
-        identity, _ = locate(cell, grid, out, digest, start)
+        identity = run_id(cell.config, digest, start.digest if start else "")
         wanted.setdefault(identity, {})[Serving.of(cell.config)] = cell
     runs, unused = [], []
-    for by_serving in wanted.values():
+    for identity, by_serving in wanted.items():
         cell = next(iter(by_serving.values()))
-        digest = digest_of(cell.config, data_dir)
-        folder = locate(cell, grid, out, digest, start)[1]
+        of_grid, name = _of_grid(cell, grid, out), label(cell)
+        folder = _run_folder(of_grid, identity, name)
         missing = [s for s, c in by_serving.items() if why_unfinished(folder, c.config)]
         if missing:
             # Without metrics.json the run isn't finished, and is due as trained, too.
@@ -149,9 +153,8 @@ def plan(
             servings = tuple(dict.fromkeys([*due, *missing]))
             base = AS_TRAINED.put_into(cell.config)
             arms = {serving: cell.arm for serving, cell in by_serving.items()}
-            name = label(cell)
             runs.append(Run(base, servings, folder, name, arms=arms, start=start))
-            unused.append(_unused(cell, grid, out, digest, start, servings))
+            unused.append(_unused(of_grid, identity, base, servings))
     for line in (line for lines in unused for line in lines if line != OTHER_CODE):
         say(line)
     if others := sum(OTHER_CODE in lines for lines in unused):
@@ -175,20 +178,13 @@ def still_due(run: Run) -> Run | None:
 
 
 def _unused(
-    cell: Cell,
-    grid: str,
-    out: Path,
-    digest: str,
-    start: Start | None,
-    servings: tuple[Serving, ...],
+    of_grid: Path, identity: str, config: Config, servings: tuple[Serving, ...]
 ) -> list[str]:
-    """Why existing files of a cell's run aren't used: OTHER_CODE, lines on damage."""
-    identity = run_id(cell.config, digest, start.digest if start else "")
+    """Why existing files of a run aren't used: OTHER_CODE, lines on damage."""
     lines = []
-    of_grid = out / "runs" / name_of(cell.config.dataset) / grid
     for folder in _run_folders(of_grid, identity):
         for serving in sorted({AS_TRAINED, *servings}):
-            where = serving_folder(folder, serving.put_into(cell.config))
+            where = serving_folder(folder, serving.put_into(config))
             reason = why_unfinished(where)
             if reason == OTHER_CODE:
                 lines.append(reason)
