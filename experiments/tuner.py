@@ -25,10 +25,9 @@ from experiments.grid import Grid
 from experiments.loaded import LENT, digest_of, ratings_of
 from experiments.looks import NDCG, PRIORS, column_of
 from experiments.output.folders import file_name, run_id, serving_folder
-from experiments.output.plan import Run, locate, plan
+from experiments.output.plan import Run, is_seeded, locate, plan
 from experiments.output.seals import read_metrics, why_unfinished
 from experiments.resolve import Cell, Key, key_of
-from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import cell_name
 from research.data import name_of
@@ -195,11 +194,6 @@ def known(
             if chosen and chosen[0]["config"] == run_id(cell.config, digest):
                 found[key] = _read(chosen, mine)
     return found
-
-
-def is_seeded(config: Config) -> bool:
-    """Whether a run of a config depends on its seed."""
-    return is_towers(config) or BASELINES.choose(config.model).seeded
 
 
 def choices_path(out: Path, config: Config, grid: Grid) -> Path:

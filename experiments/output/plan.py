@@ -193,9 +193,13 @@ def _unused(
     return lines
 
 
+def is_seeded(config: Config) -> bool:
+    """Whether a run of a config depends on its seed."""
+    return is_towers(config) or BASELINES.choose(config.model).seeded
+
+
 def label(cell: Cell) -> str:
     """A run's name in messages and folders: arm, swept values, seed."""
     swept = [f"{name} {value:g}" for name, value in cell.swept.items()]
-    seeded = is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
-    seed = [f"seed {cell.seed}"] if seeded else []
+    seed = [f"seed {cell.seed}"] if is_seeded(cell.config) else []
     return " ".join([cell.arm, *swept, *seed])
