@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +47,7 @@ class Setting(NamedTuple):
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
             **{name: env[name] for name in ("commit", "dirty", "device", "python")},
-            "packages": {name: version(name) for name in ("jax", "jaxlib", "numpy")},
+            "packages": {n: env["packages"][n] for n in ("jax", "jaxlib", "numpy")},
             **({} if work is None else {"work": work.summary()}),
         }
 

@@ -6,7 +6,6 @@ The kernel releases a process's locks when it ends, however it ends.
 import contextlib
 import errno
 import fcntl
-from collections.abc import Iterator
 from pathlib import Path
 
 from research import files
@@ -56,11 +55,6 @@ def _byte(identity: str) -> int:
     return int(identity, 16)
 
 
-@contextlib.contextmanager
-def alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> contextlib.AbstractContextManager[None]:
     """Waits until no other process writes the folder's records, tables and figures."""
-    if not out.is_dir():
-        yield
-        return
-    with files.alone(out):
-        yield
+    return files.alone(out) if out.is_dir() else contextlib.nullcontext()
