@@ -406,26 +406,23 @@ class Report:
           InputError: there are runs, but no records.
         """
         files = self._records(one)
+        missing = not files[0].is_file()
         runs = self.out / "runs" / files[0].parent.name / one.name
         runs_at = {path: path.stat().st_mtime for path in runs.glob("*/metrics.json")}
+        if missing and self.split != AUTO:
+            split = entry_name(self.split)
+            runs_at = {
+                path: at
+                for path, at in runs_at.items()
+                if entry_name(_config_of(path)["split"]) == split
+            }
+        if missing and not runs_at:
+            raise InputError(f"no {files[0]}{records_near(files[0])}")
         if not runs_at:
-            if not files[0].is_file():
-                raise InputError(f"no {files[0]}{records_near(files[0])}")
             return
         last = max(runs_at, key=lambda path: runs_at[path])
-        config = _config_of(last)
-        if self.split != AUTO and not files[0].is_file():
-            configs = map(_config_of, runs_at)
-            of_split = [
-                each
-                for each in configs
-                if entry_name(each["split"]) == entry_name(self.split)
-            ]
-            if not of_split:
-                raise InputError(f"no {files[0]}{records_near(files[0])}")
-            config = of_split[-1]
-        command = self._gathers(one, config)
-        if not files[0].is_file():
+        command = self._gathers(one, _config_of(last))
+        if missing:
             raise InputError(f"no {files[0]}, but runs: {command} gathers them")
         newest = max(files, key=lambda path: path.is_file() and path.stat().st_mtime)
         if runs_at[last] > newest.stat().st_mtime:

@@ -123,13 +123,10 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
     order = []
 
     def side(name, last):
-        def answers():
-            for n in range(last):
-                order.append(name)
-                yield {"n": n}
-            raise Failed("no more")
-
-        return answers()
+        for n in range(last):
+            order.append(name)
+            yield {"n": n}
+        raise Failed("no more")
 
     answers = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
     assert order == ["a", "b", "a", "b", "a", "a"]
