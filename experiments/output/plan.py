@@ -11,7 +11,7 @@ from experiments.output.folders import (
     run_id,
     serving_folder,
 )
-from experiments.output.seals import ABSENT, OTHER_CODE, why_unfinished
+from experiments.output.seals import ABSENT, OTHER_CODE, check_version, why_unfinished
 from experiments.resolve import Cell
 from research.baselines import BASELINES
 from research.config import Config, compile_key
@@ -68,9 +68,13 @@ def _run_folder(of_grid: Path, identity: str, name: str) -> Path:
     """A run's folder: one where it is finished or begun, else a new one.
 
     A folder is named after its run's label and ends in the id, by which it is found.
+
+    Raises:
+      InputError: another RECORDS_VERSION wrote it.
     """
     found = _run_folders(of_grid, identity)
     for folder in found:
+        check_version(folder)
         if not why_unfinished(folder):
             return folder
     if found and found[0].parent == of_grid:

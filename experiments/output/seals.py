@@ -55,9 +55,6 @@ def why_unfinished(folder: Path, config: Config | None = None) -> str:
 
     Returns:
       "" if it is: all files are as they were written, by the code that runs now.
-
-    Raises:
-      InputError: they were written by another RECORDS_VERSION.
     """
     reason = _why_unusable(folder)
     if config is not None and not reason:
@@ -68,7 +65,6 @@ def why_unfinished(folder: Path, config: Config | None = None) -> str:
 def _why_unusable(folder: Path) -> str:
     if not (folder / METRICS).is_file():
         return ABSENT
-    _check_version(folder)
     try:
         content = read_json(folder / METRICS)
         if SEAL not in content:
@@ -87,7 +83,14 @@ def _why_unusable(folder: Path) -> str:
     return "" if same else OTHER_CODE
 
 
-def _check_version(folder: Path) -> None:
+def check_version(folder: Path) -> None:
+    """Refuses a run that another RECORDS_VERSION wrote.
+
+    Raises:
+      InputError: naming its folder.
+    """
+    if not (folder / METRICS).is_file():
+        return
     try:
         version = read_json(folder / "env.json").get("results_version")
     except InputError:  # damaged, as the seal tells
