@@ -115,8 +115,7 @@ def parse(words: list[str]) -> Any:
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
     rest, default = [_plain_word(word) for word in words[1:]], None
-    _check_moved(rest)
-    _check_once(rest, command)
+    _check_flags(rest, command)
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
         default, rest = command.from_words(rest)
     _check_words(rest, command, default)
@@ -167,29 +166,19 @@ MOVED = {
 }
 
 
-def _check_moved(words: list[str]) -> None:
-    """Refuses a flag of an earlier version.
+def _check_flags(words: list[str], command: type) -> None:
+    """Refuses a flag of an earlier version, and one of several words given twice.
 
     Raises:
-      InputError: naming what stands in its place.
-    """
-    from research.types import InputError
-
-    for flag in (word.partition("=")[0] for word in words):
-        if flag in MOVED:
-            raise InputError(f"{flag} is no flag any more: write {MOVED[flag]}")
-
-
-def _check_once(words: list[str], command: type) -> None:
-    """Refuses a flag of several words that is given twice: the last would count alone.
-
-    Raises:
-      InputError: naming it.
+      InputError: naming it, and what stands in its place.
     """
     from research.types import InputError
 
     flags = [word.partition("=")[0] for word in words]
-    for flag, _ in _lists(command):
+    for flag in flags:
+        if flag in MOVED:
+            raise InputError(f"{flag} is no flag any more: write {MOVED[flag]}")
+    for flag, _ in _lists(command):  # of two the last would count alone
         if flags.count(flag) > 1:
             raise InputError(f"{flag} is given twice: give it once, with all its words")
 

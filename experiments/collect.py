@@ -20,14 +20,13 @@ from experiments.grid import (
 from experiments.loaded import fold_of
 from experiments.output.folders import (
     file_name,
-    finished,
     id_of,
     records_path,
     run_id,
     serving_folder,
 )
-from experiments.output.plan import is_done, locate
-from experiments.output.seals import ABSENT, OTHER_CODE, why_unusable
+from experiments.output.plan import locate
+from experiments.output.seals import ABSENT, OTHER_CODE, why_unfinished
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
 from experiments.resolve import Cell, Key, expand
@@ -84,12 +83,10 @@ def gathered(
         if run_id(cell.config, digest) not in there:
             return False
         folder = locate(cell, grid.name, out, digest)[1]
-        if is_done(cell.config, folder):
+        if not (reason := why_unfinished(folder, cell.config)):
             return True
-        faults[folder] = why_unusable(folder) or why_unusable(
-            serving_folder(folder, cell.config)
-        )
-        return faults[folder] == ABSENT and (folder / "failed.json").is_file()
+        faults[folder] = reason
+        return reason == ABSENT and (folder / "failed.json").is_file()
 
     of_others = known(grid, expand(grid, base, 1), out, data_dir) if choices else {}
     values = {key: one.changes for key, one in {**of_others, **choices}.items()}
@@ -176,7 +173,7 @@ def _made(folders: list[Path]) -> dict[str, list[str]]:
     """What made the runs in these folders: commits, processors, versions of JAX."""
     made: dict[str, set[str]] = {"commits": set(), "processors": set(), "jax": set()}
     for folder in folders:
-        if finished(folder):
+        if not why_unfinished(folder):
             about = read_json(folder / "env.json")
             changed = " with changes" if about["dirty"] else ""
             made["commits"].add(about["commit"][:7] + changed)
@@ -191,7 +188,7 @@ def _result(
     config = cell.config
     folder = locate(cell, grid, out, digest)[1]
     ran = RunResult(cell.arm, cell.swept, cell.seed, settings=settings_of(config))
-    if not is_done(config, folder):
+    if why_unfinished(folder, config):
         failed = folder / "failed.json"
         reason = why.get(id_of(folder), "")
         if not reason:

@@ -15,7 +15,8 @@ from experiments.output.checkpoints import interval
 from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index
 from experiments.output.locks import Claims, alone
-from experiments.output.plan import Run, is_done, locate, plan, still_due
+from experiments.output.plan import Run, locate, plan, still_due
+from experiments.output.seals import why_unfinished
 from experiments.output.whole import of_common_seeds
 from experiments.resolve import Cell, Key
 from experiments.study import StudyOptions
@@ -129,7 +130,7 @@ def finish_study(
     for cell in cells:
         digest = digest_of(cell.config, options.data_dir)
         folder = locate(cell, name, options.out, digest)[1]
-        if is_done(cell.config, folder):
+        if not why_unfinished(folder, cell.config):
             done.append((cell, folder))
             continue
         reason = failed.get(id_of(folder), "no such run")

@@ -20,14 +20,15 @@ from experiments.commands.flags import data_words, run_command
 from experiments.grids import GRIDS
 from experiments.loaded import digest_of, prepared_run
 from experiments.looks import validation
-from experiments.output.folders import finished, output, run_folder, run_id
+from experiments.output.folders import output
+from experiments.output.plan import locate
+from experiments.output.seals import why_unfinished
 from experiments.resolve import Cell, expand, with_swept
 from experiments.runs import baseline
 from experiments.serve import CLICKS, calibrated, rank, serve
 from experiments.tuner import known
 from research.calibration import Calibration
 from research.config import Config
-from research.data import name_of
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import Scorer
 from research.files import read_arrays
@@ -142,9 +143,9 @@ def load_run(
         cells = expand(chosen, base, seed + 1, (arm,), quick, values)
         cell = _the_one([cell for cell in cells if cell.seed == seed], swept or {})
         run = prepared_run(cell.config, data_dir)
-        identity = run_id(run.config, digest_of(run.config, data_dir))
-        folder = run_folder(where, name_of(base.dataset), grid, identity)
-        if finished(folder):
+        digest = digest_of(run.config, data_dir)
+        folder = locate(cell._replace(config=run.config), grid, where, digest)[1]
+        if not why_unfinished(folder):
             break
     else:
         words = data_words(dataclasses.asdict(base), "split" not in chosen.changes)

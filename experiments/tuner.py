@@ -25,10 +25,9 @@ from experiments.grid import Grid
 from experiments.loaded import LENT, digest_of, ratings_of
 from experiments.looks import NDCG, PRIORS, column_of
 from experiments.output.folders import file_name, run_id, serving_folder
-from experiments.output.plan import Run, is_done, locate, plan
-from experiments.output.seals import read_metrics
+from experiments.output.plan import Run, is_seeded, locate, plan
+from experiments.output.seals import read_metrics, why_unfinished
 from experiments.resolve import Cell, Key, key_of
-from research.baselines import BASELINES
 from research.config import Config
 from research.contrast import cell_name
 from research.data import name_of
@@ -197,11 +196,6 @@ def known(
     return found
 
 
-def is_seeded(config: Config) -> bool:
-    """Whether a run of a config depends on its seed."""
-    return is_towers(config) or BASELINES.choose(config.model).seeded
-
-
 def choices_path(out: Path, config: Config, grid: Grid) -> Path:
     """The file of choices of a grid on a data set and split."""
     name = f"{file_name(grid.name, config.split)}.csv"
@@ -292,7 +286,7 @@ def _judged(
     judged = []
     for trial, cell in zip(trials, cells, strict=True):
         folder = locate(cell, name, out, digest_of(cell.config, data_dir))[1]
-        if is_done(cell.config, folder):
+        if not why_unfinished(folder, cell.config):
             seconds = float(read_json(folder / "env.json").get("seconds", 0.0))
             ndcg = _looks(cell.config, folder)
             trial = trial._replace(ndcg=ndcg, seconds=seconds)

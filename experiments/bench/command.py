@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.bench.cost import run_catalogue, run_cost, run_full_softmax
 from experiments.bench.protocol import PEERS
-from experiments.bench.results import BenchmarkResult, page_of, save_result
+from experiments.bench.results import BenchmarkResult, page_of, requirement, save_result
 from experiments.bench.setting import Setting
 from experiments.bench.speed import (
     run_evaluation,
@@ -65,9 +65,9 @@ class Bench:
                     result = result._replace(targets=())
                 print(f"wrote {save_result(result, folder)}")
                 for target in result.targets:
-                    seen = target.seen
+                    seen, asked = target.seen, requirement(target._asdict())
                     found = "not measured" if seen is None else f"{seen:.3g}"
-                    print(f"  {target.what}: {found} ({target.requirement()} asked)")
+                    print(f"  {target.what}: {found} ({asked} asked)")
         page = page_of(folder, tuple(BENCHMARKS)).encode()
         print(f"wrote {replace(folder / 'README.md', page)}")
         return 0

@@ -3,13 +3,14 @@
 The benchmarks cost, catalogue and full-softmax-memory.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from experiments.arms import ARMS
 from experiments.bench.ours import PLAIN
-from experiments.bench.protocol import Failed, Side, Turns, take_turns
+from experiments.bench.protocol import Answers, Failed, Turns, take_turns
 from experiments.bench.results import BenchmarkResult, Row, Target, side_row
 from experiments.bench.setting import Setting, ours
 from research.config import compile_key
@@ -19,6 +20,7 @@ BATCH, DRAWS = 1024, 1024
 # temperature changes as it does over in-batch negatives.
 LEFT_OUT = ("features", "layers", "larger-towers", "full-softmax-")
 CATALOGUES = (3_533, 30_000, 300_000)
+LAZY = {"optimiser": "lazy-adam"}
 
 
 class Case(NamedTuple):
@@ -36,13 +38,11 @@ def run_cost(setting: Setting) -> BenchmarkResult:
     if setting.quick:
         small = {"batch": 32, "draws": 8}
         cases = [Case("arms", n, {**ARMS[n], **small}) for n in ("in-batch", "bpr")]
-        rows = _measured(setting, work.dataset, work.synthetic, cases)
     else:
         cases = [*arm_cases(), *_growth()]
-        rows = _measured(setting, work.dataset, work.synthetic, cases)
-        for items in CATALOGUES:
-            world = f"6038x{items}x76"
-            rows += _measured(setting, world, True, _catalogue(items))
+    rows = _measured(setting, work.dataset, work.synthetic, cases)
+    for items in () if setting.quick else CATALOGUES:
+        rows += _measured(setting, f"6038x{items}x76", True, _catalogue(items))
     about = (
         "A step of training and the memory that the compiler sets aside for it. Every "
         f"arm has the towers of the benchmark train, batch {BATCH:,}, and draws "
@@ -62,50 +62,42 @@ def arm_cases() -> list[Case]:
             config = dataclasses.replace(PLAIN, **changes)
             names.setdefault(compile_key(config), []).append(name)
     group = f"arms, batch {BATCH:,}, {DRAWS:,} draws"
-    return [
-        Case(
-            group,
-            name,
-            {**ARMS[name], "batch": BATCH, "draws": DRAWS},
-            f"and {', '.join(others)}" if others else "",
-        )
-        for name, *others in names.values()
-    ]
+    cases = []
+    for name, *others in names.values():
+        note = f"and {', '.join(others)}" if others else ""
+        changes = {**ARMS[name], "batch": BATCH, "draws": DRAWS}
+        cases.append(Case(group, name, changes, note))
+    return cases
 
 
 def _growth() -> list[Case]:
-    batches = [
-        Case(f"growth with the batch: {arm}", f"{n:,}", {**ARMS[arm], "batch": n})
-        for arm in ("in-batch+logq", "uniform-softmax", "full-softmax")
-        for n in (512, 1024, 2048, 4096)
-    ]
-    return batches + [
-        Case(
-            f"growth with the negatives: {arm}",
-            f"{draws:,}",
-            {**ARMS[arm], "batch": BATCH, "draws": draws},
-        )
-        for arm, numbers in (
-            ("uniform-softmax", (256, 1024, 4096, 16384)),
-            ("pointwise-sigmoid", (1, 8, 64, 512)),
-        )
-        for draws in numbers
-    ]
+    cases = []
+    for arm in ("in-batch+logq", "uniform-softmax", "full-softmax"):
+        cases += _grown("batch", arm, "batch", (512, 1024, 2048, 4096))
+    for arm, numbers in (
+        ("uniform-softmax", (256, 1024, 4096, 16384)),
+        ("pointwise-sigmoid", (1, 8, 64, 512)),
+    ):
+        cases += _grown("negatives", arm, "draws", numbers)
+    return cases
+
+
+def _grown(what: str, arm: str, field: str, numbers: Sequence[int]) -> list[Case]:
+    """A case for each number in a field of an arm."""
+    group, changes = f"growth with the {what}: {arm}", {**ARMS[arm], "batch": BATCH}
+    return [Case(group, f"{n:,}", {**changes, field: n}) for n in numbers]
 
 
 def _catalogue(items: int) -> list[Case]:
-    return [
-        Case(
-            f"growth with the catalogue: {', '.join((arm, *changes.values()))}",
-            f"{items:,}",
-            {**ARMS[arm], **changes, "batch": BATCH},
-        )
-        for arm, changes in (
-            ("in-batch+logq", {}),
-            ("in-batch+logq", {"optimiser": "lazy-adam"}),
-            ("full-softmax", {}),
-        )
-    ]
+    """The arms that a catalogue of so many items is measured with."""
+    cases = []
+    for arm, more in (
+        *(("in-batch+logq", {}), ("in-batch+logq", LAZY)),
+        ("full-softmax", {}),
+    ):
+        group = f"growth with the catalogue: {', '.join((arm, *more.values()))}"
+        cases.append(Case(group, f"{items:,}", {**ARMS[arm], **more, "batch": BATCH}))
+    return cases
 
 
 def _measured(
@@ -116,20 +108,19 @@ def _measured(
         **{"data_dir": setting.data_dir, "cases": [case.changes for case in cases]},
         **{"steps": 2 if setting.quick else 10, "repeats": 1 if setting.quick else 3},
     }
-    side = ours(setting, request)()
     rows: list[Row] = []
-    try:
-        side.ask()
-        for case in cases:
-            rows.append(_case_row(case, side.ask()))
-            median = rows[-1].median
-            short = rows[-1].note if median is None else f"{median:.1f} {rows[-1].unit}"
-            setting.say(f"cost: {case.group}, {case.name}: {short}")
-    except Failed as error:
-        left = cases[len(rows) :]
-        rows += [Row(c.group, c.name, note=f"failed: {error}") for c in left]
-    finally:
-        side.close()
+    with contextlib.closing(ours(setting, request)) as side:
+        try:
+            next(side)
+            for case in cases:
+                rows.append(_case_row(case, next(side)))
+                short = rows[-1].note
+                if (median := rows[-1].median) is not None:
+                    short = f"{median:.1f} {rows[-1].unit}"
+                setting.say(f"cost: {case.group}, {case.name}: {short}")
+        except Failed as error:
+            left = cases[len(rows) :]
+            rows += [Row(c.group, c.name, note=f"failed: {error}") for c in left]
     return rows
 
 
@@ -166,14 +157,20 @@ def run_catalogue(setting: Setting) -> BenchmarkResult:
     """Measures a step by each optimiser, with a small and with a large catalogue."""
     rows: list[Row] = []
     targets: list[Target] = []
+    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
     for batch, optimiser in QUICK_CASES if setting.quick else STEP_CASES:
-        pair = _pair(setting, batch, optimiser)
-        rows += pair
+        often = 60 * 1024 // max(batch, 1024)
+        steps = {small: often, large: 3 if optimiser == DENSE else often}
+        changes = {"optimiser": optimiser}
+        sides = {w: _side(setting, w, batch, n, changes) for w, n in steps.items()}
+        name = f"batch {batch:,}, {optimiser}"
+        answers = take_turns(sides, 2 if setting.quick else REPEATS)
+        rows += [_world_row(world, name, turns) for world, turns in answers.items()]
         setting.say(f"catalogue: batch {batch:,}, {optimiser} measured")
         if optimiser != DENSE:
-            low, high = (row.median for row in pair)
+            low, high = (row.median for row in rows[-2:])
             times = high / low if low and high else None
-            what = f"batch {batch:,}, {optimiser}: the large world over the small"
+            what = f"{name}: the large world over the small"
             targets.append(Target(what, GROWTH_ASKED, False, times))
     about = (
         "A step of the work of the benchmark train on synthetic data sets of 20 clicks "
@@ -184,22 +181,9 @@ def run_catalogue(setting: Setting) -> BenchmarkResult:
     return BenchmarkResult("catalogue", about, tuple(rows), tuple(targets), summary)
 
 
-def _pair(setting: Setting, batch: int, optimiser: str) -> list[Row]:
-    """The small data set and the large one, in turn."""
-    small, large = (TINY, SMALLER) if setting.quick else (SMALL, LARGE)
-    often = 60 * 1024 // max(batch, 1024)
-    steps = {small: often, large: 3 if optimiser == DENSE else often}
-    changes = {"optimiser": optimiser}
-    sides = {w: _side(setting, w, batch, n, changes) for w, n in steps.items()}
-    answers = take_turns(sides, 2 if setting.quick else REPEATS)
-    name = f"batch {batch:,}, {optimiser}"
-    return [_world_row(world, name, turns) for world, turns in answers.items()]
-
-
 def run_full_softmax(setting: Setting) -> BenchmarkResult:
     """Measures the memory of a full softmax over a million items."""
-    world = TINY if setting.quick else SHORT
-    batch = 64 if setting.quick else 1024
+    world, batch = (TINY, 64) if setting.quick else (SHORT, 1024)
     side = _side(setting, world, batch, 1, {"negatives": ["catalogue"]})
     row = _world_row(world, DENSE, take_turns({DENSE: side}, 2)[DENSE])
     peak = row.more.get("step MiB")
@@ -218,24 +202,22 @@ def run_full_softmax(setting: Setting) -> BenchmarkResult:
 
 def _side(
     setting: Setting, world: str, batch: int, steps: int, changes: dict[str, Any]
-) -> Callable[[], Side]:
-    return ours(
-        setting,
-        {
-            **{"task": "train", "dataset": world, "synthetic": True, "data_dir": None},
-            **{"batch": batch, "steps": steps, "changes": changes},
-        },
-    )
+) -> Answers:
+    request = {
+        **{"task": "train", "dataset": world, "synthetic": True, "data_dir": None},
+        **{"batch": batch, "steps": steps, "changes": changes},
+    }
+    return ours(setting, request)
 
 
-def _world_row(world: str, side: str, turns: Turns | str) -> Row:
+def _world_row(world: str, side: str, turns: Turns) -> Row:
     users, items, _ = map(int, world.split("x"))
     case = f"{users:,} users, {items:,} items"
     row = side_row(
         case, side, "ms/step", turns, lambda p: 1e3 * p["seconds"] / p["steps"]
     )
-    if isinstance(turns, str):
+    if turns.failed:
         return row
     sizes = {f"{name} MiB": turns.ready[f"{name}_bytes"] for name in MEMORY}
-    sizes["process's peak MiB"] = turns.end.get("peak_bytes")
+    sizes["process's peak MiB"] = turns.portions[-1].get("peak_bytes")
     return row._replace(more={n: b / 2**20 for n, b in sizes.items() if b})

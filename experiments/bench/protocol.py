@@ -14,36 +14,40 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 PEERS = Path(".venv-peers") / "bin" / "python"  # has the other frameworks
-AGAIN = "again"
 PATIENCE = 1200.0  # seconds without an answer after which a side is given up
 COMPARED = 5  # steps whose losses every side reports
 FIRST = 64  # users whose lists every side reports
-Answers = Iterator[dict[str, Any]]
+# The first answer is about getting ready, each further one about a portion.
+Answers = Generator[dict[str, Any], None, None]
 _peak = 0  # highest value so far, as the system's peak may be reset
 
 
 def serve(tasks: Mapping[str, Callable[[dict[str, Any]], Answers]]) -> None:
     """Runs one side: its first argument is the request, as JSON.
 
-    The task's first answer is about getting ready, each further one about a portion;
-    when its input ends, the peak of memory follows.
+    It says the next answer, with the peak of memory, for each line that it reads.
     """
     request = json.loads(sys.argv[1])
-    answers = tasks[request["task"]](request)
-    _say(next(answers))
-    for line in sys.stdin:
-        if line.strip() == AGAIN:
-            _say(next(answers))
-    _say({"peak_bytes": peak_bytes()})
+    for answer in tasks[request["task"]](request):
+        print(json.dumps({**answer, "peak_bytes": peak_bytes()}), flush=True)
+        if not sys.stdin.readline():
+            return
 
 
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+def resident_bytes() -> tuple[int, int] | None:
+    """This process's resident memory and its peak; None where /proc doesn't say."""
+    try:
+        text = Path("/proc/self/status").read_text()
+        lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        now, peak = (int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    except (OSError, KeyError):
+        return None
+    return now * 1024, peak * 1024
 
 
 def peak_bytes() -> int:
@@ -52,14 +56,11 @@ def peak_bytes() -> int:
     On Linux it is read from /proc, as getrusage includes the parent's until exec.
     """
     global _peak
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        peak_line = next(line for line in lines if line.startswith("VmHWM"))
-        _peak = max(_peak, int(peak_line.split()[1]) * 1024)
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        _peak = peak if sys.platform == "darwin" else peak * 1024
-    return _peak
+    if (held := resident_bytes()) is not None:
+        _peak = max(_peak, held[1])
+        return _peak
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def portion_slices(count: int, steps: int, start: int = 0) -> Iterator[slice]:
@@ -84,163 +85,103 @@ class Failed(Exception):
     """A side failed; the message says why."""
 
 
+def process(
+    python: Path,
+    module: str,
+    request: Mapping[str, Any],
+    env: Mapping[str, str] | None = None,
+) -> Answers:
+    """The answers of a side in a fresh process, which ends when they are closed.
+
+    Between two answers it is stopped, as idle threads of a framework may work on.
+
+    Raises:
+      Failed: it ended, or has been silent for too long.
+    """
+    words = [str(python), "-m", module, json.dumps(request)]
+    with tempfile.TemporaryFile("w+") as errors:
+        side = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=env,
+        )
+        assert side.stdin is not None
+        assert side.stdout is not None
+        try:
+            while True:
+                answer = _answer(side, errors)
+                side.send_signal(signal.SIGSTOP)
+                yield answer
+                side.send_signal(signal.SIGCONT)
+                with contextlib.suppress(BrokenPipeError):  # _answer says why it ended
+                    side.stdin.write("\n")
+                    side.stdin.flush()
+        finally:
+            side.kill()  # a stopped one could not see that nobody asks
+            side.wait()
+            side.stdout.close()
+            with contextlib.suppress(BrokenPipeError):  # of a line not yet written
+                side.stdin.close()
+
+
+def _answer(side: "subprocess.Popen[str]", errors: IO[str]) -> dict[str, Any]:
+    timer = threading.Timer(PATIENCE, side.kill)
+    clock = time.perf_counter()
+    timer.start()
+    try:
+        for line in side.stdout or ():
+            if line.startswith("{"):  # a framework may print a line of its own
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+    finally:
+        timer.cancel()
+    code = side.wait()
+    if time.perf_counter() - clock >= PATIENCE:
+        raise Failed(f"no answer within {PATIENCE:g} s")
+    errors.seek(0)
+    lines = [line.strip() for line in errors if line.strip()]
+    reason = lines[-1][:200] if lines else "no reason given"
+    raise Failed(f"exit code {code}: {reason}")
+
+
 class Turns(NamedTuple):
-    """A side's answers: about getting ready, about each portion, at its end.
+    """A side's answers: about getting ready, about each portion; or why it failed.
 
     seconds [1 + portions] are the wall time of each answer, start-up included.
     """
 
     ready: dict[str, Any]
     portions: list[dict[str, Any]]
-    end: dict[str, Any]
     seconds: list[float]
+    failed: str = ""
 
 
-class Here:
-    """A side in this process, whose memory isn't reported separately."""
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-
-    def ask(self) -> dict[str, Any]:
-        """The next answer."""
-        return next(self._answers)
-
-    def close(self) -> dict[str, Any]:
-        """Nothing is reported."""
-        return {}
-
-    def kill(self) -> None:
-        """Nothing runs between two answers."""
-
-
-class Process:
-    """A side in a fresh process: an interpreter, a module, and the request."""
-
-    def __init__(
-        self,
-        python: Path,
-        module: str,
-        request: Mapping[str, Any],
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [str(python), "-m", module, json.dumps(request)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=env,
-        )
-        self._ready = self._silent = False
-
-    def ask(self) -> dict[str, Any]:
-        """The next answer.
-
-        Raises:
-          Failed: the process ended, or has been silent for too long.
-        """
-        if self._ready:
-            self._process.send_signal(signal.SIGCONT)
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.write(AGAIN + "\n")
-                self._process.stdin.flush()
-            except BrokenPipeError:
-                raise Failed(self._reason()) from None
-        self._ready = True
-        answer = self._answer()
-        # Stopped until it is asked again, as idle threads of a framework may work on.
-        self._process.send_signal(signal.SIGSTOP)
-        return answer
-
-    def close(self) -> dict[str, Any]:
-        """Ends the process.
-
-        Returns:
-          The peak of its memory, or nothing where it ended before.
-        """
-        assert self._process.stdin is not None
-        self._process.send_signal(signal.SIGCONT)
-        try:
-            self._process.stdin.close()
-            end = self._answer()
-        except (Failed, BrokenPipeError):
-            end = {}
-        self.kill()
-        return end
-
-    def kill(self) -> None:
-        """Ends the process at once; a stopped one could not see that nobody asks."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            assert stream is not None
-            with contextlib.suppress(BrokenPipeError):  # of a request not yet written
-                stream.close()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        timer = threading.Timer(PATIENCE, self._give_up)
-        timer.start()
-        try:
-            for line in self._process.stdout:
-                if line.startswith("{"):  # a framework may print a line of its own
-                    answer: dict[str, Any] = json.loads(line)
-                    return answer
-        finally:
-            timer.cancel()
-        raise Failed(self._reason())
-
-    def _give_up(self) -> None:
-        self._silent = True
-        self._process.kill()
-
-    def _reason(self) -> str:
-        code = self._process.wait()
-        if self._silent:
-            return f"no answer within {PATIENCE:g} s"
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()]
-        return f"exit code {code}: {lines[-1][:200] if lines else 'no reason given'}"
-
-
-Side = Here | Process
-
-
-def take_turns(
-    sides: Mapping[str, Callable[[], Side]], repeats: int
-) -> dict[str, Turns | str]:
+def take_turns(sides: Mapping[str, Answers], repeats: int) -> dict[str, Turns]:
     """Starts each side in turn, then asks them for a portion each, ``repeats`` times.
 
-    Returns:
-      What each answered; the reason instead, where it failed.
+    In the end it closes them, also where it is interrupted.
     """
-    started: dict[str, Side] = {}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    reasons: dict[str, str] = {}
+    failed: dict[str, str] = {}
     try:
-        for turn in range(1 + repeats):
-            for name, start in sides.items():
-                if name in reasons:
-                    continue
+        for _ in range(1 + repeats):
+            for name in [name for name in sides if name not in failed]:
                 clock = time.perf_counter()
-                if turn == 0:
-                    started[name] = start()
                 try:
-                    answers[name].append(started[name].ask())
+                    answers[name].append(next(sides[name]))
                     seconds[name].append(time.perf_counter() - clock)
                 except Failed as error:
-                    reasons[name] = str(error)
-        ends = {name: side.close() for name, side in started.items()}
+                    failed[name] = str(error)
     finally:
-        for side in started.values():
-            side.kill()
+        for side in sides.values():
+            side.close()
     return {
-        name: reasons[name]
-        if name in reasons
-        else Turns(each[0], each[1:], ends[name], seconds[name])
-        for name, each in answers.items()
+        name: Turns({}, [], [], failed[name])
+        if name in failed
+        else Turns(answers[name][0], answers[name][1:], seconds[name])
+        for name in sides
     }

@@ -2,12 +2,12 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.bench.protocol import Turns
-from research.files import replace
+from research.files import read_json, replace
 from research.report.pages import markdown_page, markdown_table
 
 QUICK = "A quick run: its numbers aren't results."
@@ -57,10 +57,11 @@ class Target(NamedTuple):
             return None
         return self.seen >= self.asked if self.at_least else self.seen <= self.asked
 
-    def requirement(self) -> str:
-        """The target in words."""
-        sign = "at least" if self.at_least else "at most"
-        return f"{sign} {self.asked:g} {self.unit}"
+
+def requirement(target: Mapping[str, Any]) -> str:
+    """What a target asks for, by the names of its fields."""
+    sign = "at least" if target["at_least"] else "at most"
+    return f"{sign} {target['asked']:g} {target['unit']}"
 
 
 class BenchmarkResult(NamedTuple):
@@ -85,12 +86,12 @@ def side_row(
     case: str,
     side: str,
     unit: str,
-    turns: Turns | str,
+    turns: Turns,
     value: Callable[[dict[str, Any]], float],
 ) -> Row:
     """A side's row: its value of each portion, or why it failed."""
-    if isinstance(turns, str):
-        return Row(case, side, note=f"failed: {turns}")
+    if turns.failed:
+        return Row(case, side, note=f"failed: {turns.failed}")
     return Row(case, side, unit, tuple(map(value, turns.portions)))
 
 
@@ -114,23 +115,10 @@ def save_result(result: BenchmarkResult, folder: Path) -> Path:
     return replace(folder / f"{result.benchmark}.json", (text + "\n").encode())
 
 
-def load_result(path: Path) -> BenchmarkResult:
-    """The result that ``save_result`` wrote."""
-    content = json.loads(path.read_text())
-    for row in content["rows"]:
-        del row["median"]
-        row["values"] = tuple(row["values"])
-    for target in content["targets"]:
-        del target["met"]
-    rows = tuple(Row(**row) for row in content.pop("rows"))
-    targets = tuple(Target(**target) for target in content.pop("targets"))
-    return BenchmarkResult(rows=rows, targets=targets, **content)
-
-
 def page_of(folder: Path, order: Sequence[str]) -> str:
     """The page of the benchmarks in that order, without those that have no file."""
     paths = [folder / f"{name}.json" for name in order]
-    results = [load_result(path) for path in paths if path.is_file()]
+    results = [read_json(path) for path in paths if path.is_file()]
     return markdown_page(
         "Benchmarks",
         "Written by `python -m experiments bench` from the files beside it. Medians "
@@ -140,23 +128,23 @@ def page_of(folder: Path, order: Sequence[str]) -> str:
     )
 
 
-def _section(result: BenchmarkResult) -> list[str]:
+def _section(result: dict[str, Any]) -> list[str]:
     """A benchmark's blocks: what was done, where, the rows, the targets."""
-    names = list(dict.fromkeys(name for row in result.rows for name in row.more))
-    rows = [_cells(row, names) for row in result.rows]
-    blocks = [f"## {result.benchmark}", result.about, _where(result.setting)]
+    names = list(dict.fromkeys(name for row in result["rows"] for name in row["more"]))
+    rows = [_cells(row, names) for row in result["rows"]]
+    blocks = [f"## {result['benchmark']}", result["about"], _where(result["setting"])]
     blocks.append(markdown_table(["case", "side", "median", *names, "note"], rows))
-    if result.targets:
-        met = {True: "met", False: "not met", None: ""}
-        lines = [
-            [
-                *(target.what, target.requirement()),
-                "not measured" if target.seen is None else _number(target.seen),
-                met[target.met],
-            ]
-            for target in result.targets
+    met = {True: "met", False: "not met", None: ""}
+    targets = [
+        [
+            *(target["what"], requirement(target)),
+            "not measured" if target["seen"] is None else _number(target["seen"]),
+            met[target["met"]],
         ]
-        blocks.append(markdown_table(["asked of", "asked", "seen", ""], lines))
+        for target in result["targets"]
+    ]
+    if targets:
+        blocks.append(markdown_table(["asked of", "asked", "seen", ""], targets))
     return blocks
 
 
@@ -176,14 +164,14 @@ def _where(setting: dict[str, Any]) -> str:
     return f"{'; '.join(parts)}; {setting['date']}.{end}"
 
 
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    median = ""
-    if row.median is not None:
-        median = f"{_number(row.median)} {row.unit}"
-        if len(row.values) > 1:
-            median += f" [{_number(min(row.values))}, {_number(max(row.values))}]"
-    more = [_number(row.more[n]) if n in row.more else "" for n in names]
-    return [row.case, row.side, median, *more, row.note]
+def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    median, values = "", row["values"]
+    if values:
+        median = f"{_number(row['median'])} {row['unit']}"
+        if len(values) > 1:
+            median += f" [{_number(min(values))}, {_number(max(values))}]"
+    more = [_number(row["more"][n]) if n in row["more"] else "" for n in names]
+    return [row["case"], row["side"], median, *more, row["note"]]
 
 
 def _number(value: float) -> str:

@@ -5,12 +5,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.bench.ours import TASKS
-from experiments.bench.protocol import Here, Process, Side
+from experiments.bench.protocol import Answers, process
 from experiments.bench.work import TRAINING, Work, find_work
 from experiments.output.environment import environment
 from research.compiler import cores
@@ -48,7 +47,7 @@ class Setting(NamedTuple):
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
             **{name: env[name] for name in ("commit", "dirty", "device", "python")},
-            "packages": {name: version(name) for name in ("jax", "jaxlib", "numpy")},
+            "packages": {n: env["packages"][n] for n in ("jax", "jaxlib", "numpy")},
             **({} if work is None else {"work": work.summary()}),
         }
 
@@ -72,21 +71,18 @@ def machine() -> dict[str, Any]:
     }
 
 
-def ours(
-    setting: Setting, request: dict[str, Any], **variables: str
-) -> Callable[[], Side]:
+def ours(setting: Setting, request: dict[str, Any], **variables: str) -> Answers:
     """This project's side: in a fresh process, or in this one for a quick run."""
     if setting.quick:
-        return lambda: Here(TASKS[request["task"]](request))
-    python, env = Path(sys.executable), {**os.environ, **variables}
-    return lambda: Process(python, "experiments.bench.ours", request, env)
+        return TASKS[request["task"]](request)
+    env = {**os.environ, **variables}
+    return process(Path(sys.executable), "experiments.bench.ours", request, env)
 
 
-def peer(setting: Setting, module: str, request: dict[str, Any]) -> Callable[[], Side]:
+def peer(setting: Setting, module: str, request: dict[str, Any]) -> Answers:
     """A peer's side."""
     assert setting.peers is not None
-    python = setting.peers
     # This project's XLA flags aren't meant for a peer that has an XLA of its own.
     env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     env |= PEER_VARIABLES
-    return lambda: Process(python, f"experiments.bench.peers.{module}", request, env)
+    return process(setting.peers, f"experiments.bench.peers.{module}", request, env)

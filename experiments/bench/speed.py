@@ -6,13 +6,14 @@ temperatures by 3 seeds, from start-up to the last run.
 
 import statistics
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from experiments.bench.protocol import Failed, Side, Turns, take_turns
+from experiments.bench.protocol import Answers, Failed, Turns, take_turns
 from experiments.bench.results import BenchmarkResult, Row, Target, ratio, side_row
 from experiments.bench.setting import Setting, machine, ours, peer
 from experiments.bench.work import RANKING, Work, save_arrays
@@ -40,7 +41,6 @@ OURS = Player("this project", None, {})
 EAGER = Player("PyTorch, eager", "torch_peer", {})
 COMPILED = Player("PyTorch, compiled", "torch_peer", {"compiled": True})
 TFRS = Player("TensorFlow Recommenders", "tfrs_peer", {})
-DENSE = (OURS, EAGER, COMPILED, TFRS)
 LAZY, ROWWISE = (
     Player(f"this project, {name}", None, {"changes": {"optimiser": name}}, same)
     for name, same in (("lazy-adam", True), ("rowwise-adagrad", False))
@@ -49,11 +49,15 @@ SPARSE_ADAM = Player("PyTorch, SparseAdam", "torch_peer", {"sparse": True})
 ADAGRAD = Player(
     "TensorFlow Recommenders, Adagrad", "tfrs_peer", {"sparse": True}, False
 )
-SPARSE = (LAZY, ROWWISE, SPARSE_ADAM, ADAGRAD)
+DENSE, SPARSE = "dense Adam", "rows touched"
+PLAYERS = {
+    DENSE: (OURS, EAGER, COMPILED, TFRS),
+    SPARSE: (LAZY, ROWWISE, SPARSE_ADAM, ADAGRAD),
+}
 # Targets by case: a side, another one, and the ratio of speeds at each batch.
 ASKED = {
-    "dense Adam": ((OURS, EAGER, (3.5, 5.0)), (OURS, TFRS, (2.5, 2.5))),
-    "rows touched": ((LAZY, SPARSE_ADAM, (3.5, 5.0)), (ROWWISE, ADAGRAD, (2.5, 2.5))),
+    DENSE: ((OURS, EAGER, (3.5, 5.0)), (OURS, TFRS, (2.5, 2.5))),
+    SPARSE: ((LAZY, SPARSE_ADAM, (3.5, 5.0)), (ROWWISE, ADAGRAD, (2.5, 2.5))),
 }
 
 
@@ -62,26 +66,25 @@ def run_training(setting: Setting) -> BenchmarkResult:
     work = setting.work("ml-1m")
     steps = {64: 4} if setting.quick else STEPS
     path = save_arrays(work, tuple(steps), setting.scratch / "work.npz")
-    kinds = {"dense Adam": DENSE} | ({} if setting.quick else {"rows touched": SPARSE})
     rows: list[Row] = []
     targets: list[Target] = []
     summary = setting.summary(work)
     for at, (batch, n) in enumerate(steps.items()):
         request = {"task": "train", "work": str(path), "batch": batch, "steps": n}
-        for kind, players in kinds.items():
+        for kind in (DENSE,) if setting.quick else (DENSE, SPARSE):
             case = f"batch {batch:,}, {kind}"
-            sides = {
-                player.name: _start(setting, work, player, request)
-                for player in players
+            players = {
+                player.name: player
+                for player in PLAYERS[kind]
                 if player.module is None or setting.peers is not None
             }
+            sides = {n: _start(setting, work, p, request) for n, p in players.items()}
             answers = take_turns(sides, 2 if setting.quick else REPEATS)
-            same = {player.name for player in players if player.same}
+            first = answers[PLAYERS[kind][0].name]
             for name, turns in answers.items():
-                reference = answers[players[0].name] if name in same else ""
+                reference = first.ready if players[name].same else {}
                 rows.append(_training_row(case, name, turns, reference))
-                if isinstance(turns, Turns):
-                    summary["packages"] |= turns.ready["versions"]
+                summary["packages"] |= turns.ready.get("versions", {})
             for side, other, asked in ASKED[kind]:
                 times = ratio(rows, case, side.name, other.name)
                 what = f"{case}: {side.name} over {other.name}"
@@ -98,28 +101,26 @@ def run_training(setting: Setting) -> BenchmarkResult:
 
 def _start(
     setting: Setting, work: Work, player: Player, request: dict[str, Any]
-) -> Callable[[], Side]:
+) -> Answers:
     if player.module is not None:
         return peer(setting, player.module, {**request, **player.request})
     return ours(setting, {"changes": {}, **request, **work.request(), **player.request})
 
 
-def _training_row(
-    case: str, side: str, turns: Turns | str, reference: Turns | str
-) -> Row:
+def _training_row(case: str, side: str, turns: Turns, reference: dict[str, Any]) -> Row:
     """A side's row: steps per second, what getting ready took, memory.
 
     loss apart is by how much the losses of its first steps differ from the reference's.
     """
     row = side_row(case, side, "steps/s", turns, lambda p: p["steps"] / p["seconds"])
-    if isinstance(turns, str):
+    if turns.failed:
         return row
     more = {"ready s": turns.ready["compile_seconds"]}
-    if "peak_bytes" in turns.end:
-        more["peak MiB"] = turns.end["peak_bytes"] / 2**20
-    if isinstance(reference, Turns):
-        pairs = zip(turns.ready["losses"], reference.ready["losses"])
-        more["loss apart"] = max(abs(a - b) for a, b in pairs)
+    if "peak_bytes" in turns.portions[-1]:
+        more["peak MiB"] = turns.portions[-1]["peak_bytes"] / 2**20
+    if reference:
+        losses = turns.ready["losses"], reference["losses"]
+        more["loss apart"] = max(abs(a - b) for a, b in zip(*losses))
     return row._replace(more=more)
 
 
@@ -137,25 +138,24 @@ def run_losses(setting: Setting) -> BenchmarkResult:
     targets: list[Target] = []
     for batch in (32,) if setting.quick else BATCHES:
         case = f"batch {batch:,}"
-        start = ours(setting, {**request, "batch": batch})
-        try:
-            turns = _turns(start, 2 if setting.quick else LOSSES_REPEATS)
-        except Failed as error:
-            rows.append(Row(case, "this project", note=f"failed: {error}"))
+        side = {OURS.name: ours(setting, {**request, "batch": batch})}
+        turns = take_turns(side, 2 if setting.quick else LOSSES_REPEATS)[OURS.name]
+        if turns.failed:
+            rows.append(Row(case, OURS.name, note=f"failed: {turns.failed}"))
             continue
-        ready = turns.ready
-        chosen = f"{ready['chosen']} (what training takes at this size)"
-        for name, key in (
+        way = turns.ready["chosen"]
+        chosen = f"{way} (what training takes at this size)"
+        scale = {"large": turns.ready["full_speed"]}
+        for key, name in (
             *(("dense", "dense"), ("blocked", "blocked")),
-            *((AS_IS, "products"), (FULL, "large")),
+            *(("products", AS_IS), ("large", FULL)),
         ):
-            factor = 1e3 * (ready["full_speed"] if name == FULL else 1.0)
+            factor = 1e3 * scale.get(key, 1.0)
             values = tuple(portion[key] * factor for portion in turns.portions)
-            label = chosen if name == ready["chosen"] else name
-            rows.append(Row(case, label, "ms", values))
+            rows.append(Row(case, chosen if name == way else name, "ms", values))
         if batch in LOSSES_ASKED:
             times = ratio(rows, case, chosen, FULL)
-            what = f"{case}: {ready['chosen']} loss over {FULL}"
+            what = f"{case}: {way} loss over {FULL}"
             targets.append(Target(what, LOSSES_ASKED[batch], False, times))
         setting.say(f"loss: {case} measured")
     about = (
@@ -170,6 +170,7 @@ def run_losses(setting: Setting) -> BenchmarkResult:
 EVALUATION_OURS = "this project, seen items removed"
 STREAMING = "TensorFlow Recommenders, FactorizedTopK as by default (streaming)"
 BRUTE = "TensorFlow Recommenders, FactorizedTopK over BruteForce"
+LAYERS = {STREAMING: ("streaming", 4.0), BRUTE: ("brute-force", 1.5)}  # what is asked
 LISTS, METRICS = "top 100 of every user", "every metric of a report, per user"
 DIM = 64
 EVALUATION_REPEATS = 7
@@ -182,25 +183,21 @@ def run_evaluation(setting: Setting) -> BenchmarkResult:
     request: dict[str, Any] = {"task": "rank", "work": str(path)}
     sides = {EVALUATION_OURS: ours(setting, {**request, **work.request()})}
     if setting.peers is not None:
-        for name, layer in ((STREAMING, "streaming"), (BRUTE, "brute-force")):
+        for name, (layer, _) in LAYERS.items():
             sides[name] = peer(setting, "tfrs_peer", {**request, "layer": layer})
     answers = take_turns(sides, 2 if setting.quick else EVALUATION_REPEATS)
-    rows = [
-        side_row(LISTS, name, "s", turns, lambda portion: portion["rank"])
-        for name, turns in answers.items()
-    ]
-    own = answers[EVALUATION_OURS]
-    rows.append(side_row(METRICS, "this project", "s", own, lambda p: p["metrics"]))
+    rank, metrics = itemgetter("rank"), itemgetter("metrics")
+    rows = [side_row(LISTS, name, "s", each, rank) for name, each in answers.items()]
+    rows.append(side_row(METRICS, OURS.name, "s", answers[EVALUATION_OURS], metrics))
     about = (
         f"{len(work.fold.evaluated):,} users by {work.fold.fitted.n_items:,} items, "
         f"vectors of {DIM}. FactorizedTopK removes no seen item; it looks up one "
         "held-out item a user, within the time."
     )
-    targets = [
-        Target(f"{other} over {EVALUATION_OURS}", asked, True, times)
-        for other, asked in ((STREAMING, 4.0), (BRUTE, 1.5))
-        for times in (ratio(rows, LISTS, other, EVALUATION_OURS),)
-    ]
+    targets = []
+    for other, (_, asked) in LAYERS.items():
+        times = ratio(rows, LISTS, other, EVALUATION_OURS)
+        targets.append(Target(f"{other} over {EVALUATION_OURS}", asked, True, times))
     targets.append(Target(METRICS, 2.0, False, rows[-1].median, "s"))
     summary = setting.summary(work)
     return BenchmarkResult("evaluation", about, tuple(rows), tuple(targets), summary)
@@ -246,16 +243,15 @@ def run_top_k(setting: Setting) -> BenchmarkResult:
     case = f"top 100 of {users // TURNS:,} users"
     rows, summary = [], setting.summary()
     for name, turns in answers.items():
-        row = side_row(case, name, "s", turns, lambda portion: portion["seconds"])
+        row = side_row(case, name, "s", turns, itemgetter("seconds"))
         more = {f"{users:,} users s": sum(row.values)} if row.values else {}
         if name != OURS.name:
             more |= ids_apart(answers[OURS.name], turns)
-        if isinstance(turns, Turns):
-            summary["packages"] |= turns.ready.get("versions", {})
+        summary["packages"] |= turns.ready.get("versions", {})
         rows.append(row._replace(more=more))
     what = f"{case}: time of {OURS.name} over that of {FAISS}"
     times = ratio(rows, case, OURS.name, FAISS)
-    targets = [Target(what, FAISS_ASKED, False, times)]
+    targets = (Target(what, FAISS_ASKED, False, times),)
     cores = machine()["cores"]
     about = (
         f"{users:,} users by {items:,} items, normal vectors of {DIM}, exact, no item "
@@ -264,12 +260,12 @@ def run_top_k(setting: Setting) -> BenchmarkResult:
         "run and train. Ids apart: items of the first lists that "
         "are not in this project's, in percent."
     )
-    return BenchmarkResult("top-k", about, tuple(rows), tuple(targets), summary)
+    return BenchmarkResult("top-k", about, tuple(rows), targets, summary)
 
 
-def ids_apart(own: Turns | str, other: Turns | str) -> dict[str, Any]:
+def ids_apart(own: Turns, other: Turns) -> dict[str, float]:
     """How many percent of the other side's first lists are not in this project's."""
-    if isinstance(own, str) or isinstance(other, str):
+    if own.failed or other.failed:
         return {}
     pairs = list(zip(own.ready["lists"], other.ready["lists"]))
     missing = sum(len(set(theirs) - set(mine)) for mine, theirs in pairs)
@@ -284,60 +280,53 @@ MEASURED = 4  # runs of a side that runs them one after the other
 ONE_PROCESS, ENGINE = "this project, one process", "this project, a worker a core"
 AT_ONCE = "this project, a seed's runs in one program"
 FITS = "TensorFlow Recommenders, a fit a run"
-
-
 Measured = tuple[float, dict[str, float], str]  # seconds, further numbers, a note
 
 
 def run_sweep(setting: Setting) -> BenchmarkResult:
     """Measures a few runs of sides that do one at a time, and all of the engine."""
     work, quick = setting.work("ml-100k", RANKING), setting.quick
-    request = {
-        **work.request(),
-        **{"temperatures": TEMPERATURES, "seeds": SEEDS, "epochs": EPOCHS},
-        **({"batch": BATCH} if not quick else {"batch": 64, "epochs": 1}),
-    }
-    measured = 2 if quick else MEASURED
-    case = f"{RUNS} runs of {request['epochs']} epochs"
-    one_process = ours(setting, {**request, "task": "runs"})
-    measurements: dict[str, Callable[[], Measured]] = {
-        ONE_PROCESS: lambda: _one_by_one(one_process, measured),
+    epochs, batch, runs = (1, 64, 2) if quick else (EPOCHS, BATCH, MEASURED)
+    asked = {"temperatures": TEMPERATURES, "seeds": SEEDS, "batch": batch}
+    request = {**work.request(), **asked, "epochs": epochs}
+    in_turn = ours(setting, {**request, "task": "runs"})
+    measured: dict[str, Callable[[], Measured]] = {
+        ONE_PROCESS: lambda: _one_by_one(in_turn, runs),
         AT_ONCE: lambda: _at_once(setting, request),
     }
     if not quick:
-        measurements[ENGINE] = lambda: _engine(setting, work, request)
+        measured[ENGINE] = lambda: _engine(setting, work, request)
         if setting.peers is not None:
             path = save_arrays(work, (BATCH,), setting.scratch / "sweep.npz")
             fits = {**request, "task": "fits", "work": str(path)}
-            start = peer(setting, "tfrs_peer", fits)
-            measurements[FITS] = lambda: _one_by_one(start, measured)
-    rows = []
-    for side, measure in measurements.items():
+            side = peer(setting, "tfrs_peer", fits)
+            measured[FITS] = lambda: _one_by_one(side, runs)
+    case, rows = f"{RUNS} runs of {epochs} epochs", []
+    for name, measure in measured.items():
         try:
             seconds, more, note = measure()
-            rows.append(Row(case, side, "s", (seconds,), more, note))
+            rows.append(Row(case, name, "s", (seconds,), more, note))
         except Failed as error:
-            rows.append(Row(case, side, note=f"failed: {error}"))
-        setting.say(f"sweep: {side}: {'measured' if rows[-1].values else 'failed'}")
-    targets = [
-        Target(f"{case}: {FITS} over {side}", SWEEP_ASKED, True, times)
-        for side in (ONE_PROCESS, ENGINE)
-        for times in (ratio(rows, case, FITS, side),)
-    ]
+            rows.append(Row(case, name, note=f"failed: {error}"))
+        setting.say(f"sweep: {name}: {'measured' if rows[-1].values else 'failed'}")
+    targets = []
+    for name in (ONE_PROCESS, ENGINE):
+        times = ratio(rows, case, FITS, name)
+        targets.append(Target(f"{case}: {FITS} over {name}", SWEEP_ASKED, True, times))
     about = (
         f"In-batch softmax with log q, {len(TEMPERATURES)} temperatures by {SEEDS} "
-        f"seeds, batch {request['batch']}, the towers of the benchmark train; wall "
-        f"time with start-up. Sides that go one by one did {measured} runs: start-up, "
+        f"seeds, batch {batch}, the towers of the benchmark train; wall "
+        f"time with start-up. Sides that go one by one did {runs} runs: start-up, "
         f"plus the first run, plus {RUNS - 1} times the median of the others."
     )
     summary = setting.summary(work)
     return BenchmarkResult("sweep", about, tuple(rows), tuple(targets), summary)
 
 
-def _turns(start: Callable[[], Side], repeats: int) -> Turns:
-    turns = take_turns({"": start}, repeats)[""]
-    if isinstance(turns, str):
-        raise Failed(turns)
+def _turns(side: Answers, repeats: int) -> Turns:
+    turns = take_turns({"": side}, repeats)[""]
+    if turns.failed:
+        raise Failed(turns.failed)
     return turns
 
 
@@ -347,9 +336,9 @@ def _whole(turns: Turns, runs: int) -> float:
     return ready + first + (runs - 1) * statistics.median(later)
 
 
-def _one_by_one(start: Callable[[], Side], measured: int) -> Measured:
+def _one_by_one(side: Answers, measured: int) -> Measured:
     """A side that does one run after the other."""
-    turns = _turns(start, measured)
+    turns = _turns(side, measured)
     ready, first, *later = turns.seconds
     more = {"start-up s": ready, "first run s": first}
     more["later run s"] = statistics.median(later)
@@ -362,8 +351,8 @@ def _one_by_one(start: Callable[[], Side], measured: int) -> Measured:
 def _at_once(setting: Setting, request: dict[str, Any]) -> Measured:
     """All temperatures of a seed mapped over in one program (jax.vmap)."""
     epochs = 2 if setting.quick else 3
-    start = ours(setting, {**request, "epochs": epochs, "task": "at once"})
-    turns = _turns(start, epochs)
+    side = ours(setting, {**request, "epochs": epochs, "task": "at once"})
+    turns = _turns(side, epochs)
     note = f"from {epochs} epochs of {len(TEMPERATURES)} runs"
     whole = _whole(turns, SEEDS * request["epochs"])
     return whole, {"start-up s": turns.seconds[0]}, note

@@ -5,13 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.commands.grids import (
-    CLAIMS,
-    RESULTS,
-    claims_page,
-    overview_page,
-    reported,
-)
+from experiments.commands.grids import CLAIMS, RESULTS, reported
 from experiments.lookup import find_by_file
 from experiments.output.folders import FAILED, FINISHED
 from research.types import InputError
@@ -29,6 +23,8 @@ class Check:
         records = sorted((self.results / "records").glob("*/*.npz"))
         if not records:
             raise InputError(f"no records under {self.results / 'records'}")
+        from experiments.pages.claims import write_claims
+        from experiments.pages.overview import write_overview
         from research.report.pictures import points_alone
 
         same: list[bool] = []
@@ -39,9 +35,10 @@ class Check:
                     written = reported(find_by_file(path), path, scratch)
                 same += self._compared(written, scratch)
             if (self.results / f"{CLAIMS}.csv").is_file():
-                same += self._compared(claims_page(scratch), scratch)
+                written = write_claims(scratch / "tables", scratch)
+                same += self._compared(written, scratch)
             if (self.results / "README.md").is_file():
-                overview = overview_page(self.results / "records", scratch)
+                overview = write_overview(self.results / "records", scratch)
                 same += self._compared([overview], scratch)
         print(f"{sum(same)} of {len(same)} files follow from the records")
         return FINISHED if all(same) else FAILED

@@ -10,7 +10,6 @@ from experiments.commands.export import (
     Side,
     about_vectors,
     arrays_of,
-    with_prior,
     write_vectors,
 )
 from experiments.commands.flags import Prior
@@ -96,10 +95,10 @@ class Encode:
 def _arrays(
     model: "SavedModel", encoded: "Encoded", serving: Serving
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    ids, bias = model.items.names, model.temperature * model.bias(serving)
-    users, items = Side(encoded.ids, encoded.vectors), Side(ids, model.item_vectors)
-    sides = with_prior(users, items, bias)
-    return arrays_of(*sides, encoded.seen_offsets, ids[encoded.seen_items])
+    users = Side(encoded.ids, encoded.vectors)
+    items = Side(model.items.names, model.item_vectors)
+    bias = model.temperature * model.bias(serving)
+    return arrays_of(users, items, bias, encoded.seen_offsets, encoded.seen_items)
 
 
 def _write_file(

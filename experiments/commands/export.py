@@ -52,35 +52,31 @@ class Side(NamedTuple):
     vectors: Float[np.ndarray, "n d"]
 
 
-def with_prior(
-    users: Side, items: Side, bias: Float[np.ndarray, " i"]
-) -> tuple[Side, Side]:
-    """The sides with one more dimension: an item has its bias there, a user 1.
+def arrays_of(
+    users: Side,
+    items: Side,
+    bias: Float[np.ndarray, " i"],
+    seen_offsets: Int[np.ndarray, " v1"],
+    seen_items: np.ndarray,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The arrays of users.npz and of items.npz.
 
-    So <user, item> + bias is one inner product. If every bias is 0 nothing is added;
-    items with a bias of -inf are removed.
+    With one more dimension, where an item has its bias and a user 1, <user, item> +
+    bias is one inner product. If every bias is 0 nothing is added; items with a bias of
+    -inf are removed.
     """
+    seen = {"seen_offsets": seen_offsets, "seen_ids": items.ids[seen_items]}
     listed = bias > -np.inf
     items, bias = Side(items.ids[listed], items.vectors[listed]), bias[listed]
-    if not bias.any():
-        return users, items
-    ones = np.ones((len(users.ids), 1))
-    return (
-        Side(users.ids, np.concatenate([users.vectors, ones], axis=1)),
-        Side(items.ids, np.concatenate([items.vectors, bias[:, None]], axis=1)),
+    if bias.any():
+        ones = np.ones((len(users.ids), 1))
+        users = Side(users.ids, np.hstack([users.vectors, ones]))
+        items = Side(items.ids, np.hstack([items.vectors, bias[:, None]]))
+    of_users, of_items = (
+        {"ids": side.ids, "vectors": side.vectors.astype(np.float32)}
+        for side in (users, items)
     )
-
-
-def arrays_of(
-    users: Side, items: Side, seen_offsets: Int[np.ndarray, " v1"], seen_ids: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The arrays of users.npz and of items.npz."""
-    return {
-        "ids": users.ids,
-        "vectors": users.vectors.astype(np.float32),
-        "seen_offsets": seen_offsets,
-        "seen_ids": seen_ids,
-    }, {"ids": items.ids, "vectors": items.vectors.astype(np.float32)}
+    return {**of_users, **seen}, of_items
 
 
 def exported(
@@ -96,9 +92,8 @@ def exported(
     fitted = fold.fitted
     bias = temperature * Serving.of(config).bias(fitted.item_counts, fitted.items)
     evaluated = Side(fitted.users.names[fold.evaluated], users)
-    sides = with_prior(evaluated, Side(fitted.items.names, items), bias)
-    seen_offsets, seen_items = seen_items_of(fold)
-    return arrays_of(*sides, seen_offsets, fitted.items.names[seen_items])
+    listed = Side(fitted.items.names, items)
+    return arrays_of(evaluated, listed, bias, *seen_items_of(fold))
 
 
 def export(

@@ -7,6 +7,7 @@ experiments/finish.py and is imported when there is something to do.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,7 +139,7 @@ class Run:
             self.data_dir,
             seeds,
             self.quick,
-            _say,
+            partial(print, flush=True),
             self.jobs,
             self.arms,
         )
@@ -308,10 +309,6 @@ def parsed(word: str) -> tuple[str, Any]:
         raise InputError(f"--set {word}: {name} is a {kind}") from None
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 @dataclass(frozen=True)
 class Report:
     """Write tables and figures anew, from the records under the output folder."""
@@ -352,6 +349,9 @@ class Report:
             chosen = []
         elif not chosen:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
+        from experiments.pages.claims import write_claims
+        from experiments.pages.overview import write_overview
+
         refused: list[InputError] = []
         for one in chosen:
             try:
@@ -370,8 +370,10 @@ class Report:
             say(f"error: {one_refused}")
         if not refused or len(refused) < len(chosen):
             with alone(self.out):
-                written = claims_page(self.out) if CLAIMS in self.grids else []
-                written.append(overview_page(self.out / "records", self.out))
+                written = []
+                if CLAIMS in self.grids:
+                    written += write_claims(self.out / "tables", self.out)
+                written.append(write_overview(self.out / "records", self.out))
             print(*(f"wrote {path}" for path in written), sep="\n")
         if refused:
             raise refused[-1]
@@ -404,26 +406,23 @@ class Report:
           InputError: there are runs, but no records.
         """
         files = self._records(one)
+        missing = not files[0].is_file()
         runs = self.out / "runs" / files[0].parent.name / one.name
         runs_at = {path: path.stat().st_mtime for path in runs.glob("*/metrics.json")}
+        if missing and self.split != AUTO:
+            split = entry_name(self.split)
+            runs_at = {
+                path: at
+                for path, at in runs_at.items()
+                if entry_name(_config_of(path)["split"]) == split
+            }
+        if missing and not runs_at:
+            raise InputError(f"no {files[0]}{records_near(files[0])}")
         if not runs_at:
-            if not files[0].is_file():
-                raise InputError(f"no {files[0]}{records_near(files[0])}")
             return
         last = max(runs_at, key=lambda path: runs_at[path])
-        config = _config_of(last)
-        if self.split != AUTO and not files[0].is_file():
-            configs = map(_config_of, runs_at)
-            of_split = [
-                each
-                for each in configs
-                if entry_name(each["split"]) == entry_name(self.split)
-            ]
-            if not of_split:
-                raise InputError(f"no {files[0]}{records_near(files[0])}")
-            config = of_split[-1]
-        command = self._gathers(one, config)
-        if not files[0].is_file():
+        command = self._gathers(one, _config_of(last))
+        if missing:
             raise InputError(f"no {files[0]}, but runs: {command} gathers them")
         newest = max(files, key=lambda path: path.is_file() and path.stat().st_mtime)
         if runs_at[last] > newest.stat().st_mtime:
@@ -485,17 +484,3 @@ def reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
     from experiments.collect import report
 
     return report(one, records, out)[1]
-
-
-def claims_page(out: Path) -> list[Path]:
-    """Writes the claims ledger from the tables of an output folder."""
-    from experiments.pages.claims import write_claims
-
-    return write_claims(out / "tables", out)
-
-
-def overview_page(records: Path, out: Path) -> Path:
-    """Writes the list of all results of an output folder."""
-    from experiments.pages.overview import write_overview
-
-    return write_overview(records, out)

@@ -10,7 +10,7 @@ library's value equals this project's, and by which formula others differ.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from experiments.concordance.formulas import (
     USERS,
     K,
     Made,
-    Ranked,
     make,
     our_lists,
     ranked,
@@ -76,10 +75,11 @@ def ask_peers(made: Made, scratch: Path) -> dict[str, Any]:
     return read_json(out)
 
 
-def _verdicts(
+def compare(
     said: Mapping[str, Any], known: Mapping[str, Mapping[str, float]]
-) -> Iterator[Verdict]:
+) -> list[Verdict]:
     """Verdicts by the values that formulas give, in the order of the metrics."""
+    verdicts = []
     for metric, formulas in known.items():
         for library, answer in said.items():
             tolerance = SINGLE if library in FLOAT32 else EXACT
@@ -89,16 +89,12 @@ def _verdicts(
                 same = (b for b, o in formulas.items() if abs(o - value) <= tolerance)
                 because = next(same, None)
                 verdict = EQUAL if because == OWN else DIFFERS
-                yield Verdict(
+                verdicts.append(Verdict(
                     *(metric, f"{library} {answer['version']}", call, value),
                     *(formulas[OWN], UNEXPLAINED if because is None else verdict),
                     *(because or "", tolerance),
-                )
-
-
-def compare(said: Mapping[str, Any], of: Ranked) -> list[Verdict]:
-    """Verdicts on all values of the libraries for the scores without ties."""
-    return list(_verdicts(said, values(of)))
+                ))  # fmt: skip
+    return verdicts
 
 
 def compare_ties(
@@ -107,7 +103,7 @@ def compare_ties(
     """Verdicts where scores tie, on the calls that were equal without ties."""
     same = {(v.library, v.call) for v in equal if v.verdict == EQUAL}
     rules, verdicts = tied(made), []
-    for v in _verdicts(said, {metric: rule[0] for metric, rule in rules.items()}):
+    for v in compare(said, {metric: rule[0] for metric, rule in rules.items()}):
         _, least, most = rules[v.metric]
         between = least - v.tolerance <= v.value <= most + v.tolerance
         if v.verdict == UNEXPLAINED and between:
@@ -158,7 +154,7 @@ def main(words: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     made = make()
-    verdicts = compare(said, ranked(made, our_lists(made, ITEMS)))
+    verdicts = compare(said, values(ranked(made, our_lists(made, ITEMS))))
     ties = compare_ties(with_ties, make(ties=True), verdicts)
     rows = [  # every digit of the values
         {"ties": name, **v._asdict(), "value": repr(v.value), "ours": repr(v.ours)}

@@ -21,7 +21,7 @@ from rich.table import Table
 from experiments.engine.local import RunStatus
 from experiments.output.folders import id_of
 from research.evaluate.metrics import CUTOFF
-from research.report.pages import number_text
+from research.report.pages import interval_text, number_text
 from research.report.tables import DELTA, swept_columns
 
 
@@ -77,50 +77,44 @@ def display(total: int) -> Iterator[Display]:
 
 def print_recall(frame: pd.DataFrame, reference: str) -> None:
     """Prints each arm's recall@20 and its difference from the reference."""
-    keys = ["arm", *swept_columns(frame)]
-    shown = _recall(frame, [*keys, *DELTA])
-    table = Table(title=f"recall@{CUTOFF} [95 % interval]")
-    for name in (*keys, "mean", f"difference from {reference}"):
-        table.add_column(name, justify="left" if name == "arm" else "right")
-    for row in shown.to_dict("records"):
-        table.add_row(
-            row["arm"],
-            *(number_text(row[key], "g") for key in keys[1:]),
-            _with_interval(row, "mean", "low", "high", ".4f"),
-            _with_interval(row, "delta", "delta_low", "delta_high", "+.4f"),
-        )
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
-
-
-def _with_interval(
-    row: dict[Hashable, Any], value: str, low: str, high: str, digits: str
-) -> str:
-    """A number and its interval, or a hyphen for what is missing."""
-    if pd.isna(row.get(value)):
-        return "-"
-    text = f"{row[value]:{digits}}"
-    if pd.isna(row.get(low)):
-        return text
-    return f"{text} [{row[low]:{digits}}, {row[high]:{digits}}]"
+    keys, title = ["arm", *swept_columns(frame)], f"recall@{CUTOFF} [95 % interval]"
+    rows = [
+        [
+            *_key_cells(row, keys),
+            interval_text(row["mean"], row["low"], row["high"], ".4f"),
+            interval_text(row["delta"], row["delta_low"], row["delta_high"], "+.4f"),
+        ]
+        for row in _recall(frame, [*keys, *DELTA]).to_dict("records")
+    ]
+    _print_table(title, [*keys, "mean", f"difference from {reference}"], rows)
 
 
 def beside_committed(frame: pd.DataFrame, committed: pd.DataFrame) -> None:
     """Prints each arm's recall@20 beside the committed interval."""
     swept = dict.fromkeys([*swept_columns(frame), *swept_columns(committed)])
     keys = ["arm", *(n for n in swept if n in frame and n in committed)]
-    here = _recall(frame, keys).merge(
+    both = _recall(frame, keys).merge(
         _recall(committed, keys), on=keys, how="left", suffixes=("", "_committed")
     )
-    table = Table(title=f"recall@{CUTOFF}, here and as committed in results/")
-    for name in (*keys, "here", "committed", "95 % interval", "inside"):
+    rows = [
+        [*_key_cells(row, keys), f"{row['mean']:.4f}", *_committed(row)]
+        for row in both.to_dict("records")
+    ]
+    heads = [*keys, "here", "committed", "95 % interval", "inside"]
+    _print_table(f"recall@{CUTOFF}, here and as committed in results/", heads, rows)
+
+
+def _key_cells(row: dict[Hashable, Any], keys: list[str]) -> list[str]:
+    """The arm and its swept values."""
+    return [row["arm"], *(number_text(row[key], "g") for key in keys[1:])]
+
+
+def _print_table(title: str, heads: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=title)
+    for name in heads:
         table.add_column(name, justify="left" if name == "arm" else "right")
-    for row in here.to_dict("records"):
-        table.add_row(
-            row["arm"],
-            *(number_text(row[key], "g") for key in keys[1:]),
-            f"{row['mean']:.4f}",
-            *_committed(row),
-        )
+    for row in rows:
+        table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 

@@ -20,6 +20,7 @@ from experiments.commands.signals import handlers_kept
 from experiments.engine.local import Finished, Running, RunStatus, attempt, run_failed
 from experiments.output.checkpoints import discard
 from experiments.output.plan import Run
+from experiments.output.seals import METRICS
 from research.compiler import THREADS
 from research.files import replace
 from research.types import InputError
@@ -28,7 +29,6 @@ RETRIES = 3  # after the death of a worker or of its machine
 PATIENCE = 10.0  # seconds for a port to answer
 DEADLINE = 45.0  # seconds to join a cluster
 PULSE = 1.0  # seconds between two looks at how many machines there are
-LAST = "metrics.json"  # marks a run as finished, so it is written when all else is
 Files = dict[str, bytes]
 
 
@@ -143,7 +143,8 @@ def _gather(ray: Any, reference: Any, run: Run) -> RunStatus:
     except ray.exceptions.RayError as error:
         reason = f"{type(error).__name__} after {RETRIES} more tries"
         return run_failed(run, reason)
-    for name in sorted(files, key=lambda name: (Path(name).name == LAST, name)):
+    # A run is finished by its metrics, so they are written when all else is.
+    for name in sorted(files, key=lambda name: (Path(name).name == METRICS, name)):
         replace(run.folder / name, files[name])
     if not status.failed:
         (run.folder / "failed.json").unlink(missing_ok=True)

@@ -1,16 +1,14 @@
-"""A run's id, the folder its files lie in, and what makes it finished."""
+"""A run's id, the names of folders and files, and what an output folder must be."""
 
 import errno
 import hashlib
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 
-from experiments.output.seals import METRICS, why_unusable
 from research.config import Config, training_fields
-from research.files import read_json, sweep
+from research.files import sweep
 from research.registry import entry_name
 from research.report.records import RECORDS_VERSION
 from research.serving import AS_TRAINED, Serving
@@ -38,31 +36,6 @@ def run_id(config: Config, digest: str, start: str = "") -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
-def run_folder(
-    out: Path, dataset: str, grid: str, identity: str, label: str = ""
-) -> Path:
-    """The run's folder: one where it is finished or begun, else a new one.
-
-    A folder is named after its run's label and ends in the id, by which it is found.
-    """
-    found = run_folders(out, dataset, grid, identity)
-    for folder in found:
-        if finished(folder):
-            return folder
-    runs = out / "runs" / dataset
-    if found and found[0].parent == runs / grid:
-        return found[0]
-    name = re.sub(r"[^A-Za-z0-9+.=_]+", "-", label)
-    return runs / grid / "-".join(filter(None, (name, identity)))
-
-
-def run_folders(out: Path, dataset: str, grid: str, identity: str) -> list[Path]:
-    """Every folder of the run with that id, those of the grid first."""
-    runs = out / "runs" / dataset
-    begun = sorted((runs / grid).glob(f"*{identity}"))
-    return list(dict.fromkeys([*begun, *sorted(runs.glob(f"*/*{identity}"))]))
-
-
 def id_of(folder: Path) -> str:
     """The run's id at the end of its folder's name."""
     return folder.name[-ID_LENGTH:]
@@ -86,26 +59,6 @@ def _signed(number: float) -> str:
     """
     short = f"{number:+g}"
     return short if float(short) == number else f"{number:+.17g}"
-
-
-def finished(folder: Path) -> bool:
-    """Whether all files of the run are there, undamaged and made by this code.
-
-    Raises:
-      InputError: they were written by another RECORDS_VERSION.
-    """
-    if not (folder / METRICS).is_file():
-        return False
-    try:
-        version = read_json(folder / "env.json").get("results_version")
-    except InputError:  # a damaged run, which ``why_unusable`` reports
-        version = RECORDS_VERSION
-    if version != RECORDS_VERSION:
-        raise InputError(
-            f"{folder}: a record of version {version}, "
-            f"this code makes version {RECORDS_VERSION}: choose another --out"
-        )
-    return not why_unusable(folder)
 
 
 def file_name(name: str, split: str) -> str:

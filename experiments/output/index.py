@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.output.folders import id_of
-from experiments.output.seals import METRICS, OTHER_CODE, read_metrics, why_unusable
+from experiments.output.seals import METRICS, OTHER_CODE, read_metrics, why_unfinished
 from research.files import read_json, write_csv
 from research.serving import Serving
 from research.types import InputError
@@ -42,7 +42,7 @@ def _row(runs: Path, folder: Path, served: Path) -> dict[str, str | float]:
             named = ("arm", "seed", *Serving._fields)
             row |= {name: config.get(name, "") for name in named}
         if (served / METRICS).is_file():
-            reason = why_unusable(served)
+            reason = why_unfinished(served)
             state = reason if reason in ("", OTHER_CODE) else "damaged"
             recall = read_metrics(served)["recall"]["20"]
             row["state"] = state or "finished"

@@ -6,9 +6,7 @@ The kernel releases a process's locks when it ends, however it ends.
 import contextlib
 import errno
 import fcntl
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from research import files
 
@@ -16,7 +14,7 @@ HELD = (errno.EAGAIN, errno.EACCES)
 LOCKS = ".locks"  # in runs/: an empty file, which may be deleted when nothing runs
 
 
-class Claims:
+class Claims(contextlib.AbstractContextManager["Claims"]):
     """The runs of a folder that this process is doing, by a lock on one byte per run.
 
     A run that is claimed here can't be claimed by another process. Within a process one
@@ -48,16 +46,7 @@ class Claims:
         """Gives a run back, finished or not."""
         fcntl.lockf(self.file, fcntl.LOCK_UN, 1, _byte(identity))
 
-    def __enter__(self) -> "Claims":
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Gives all runs back."""
         self.file.close()
 
@@ -66,11 +55,6 @@ def _byte(identity: str) -> int:
     return int(identity, 16)
 
 
-@contextlib.contextmanager
-def alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> contextlib.AbstractContextManager[None]:
     """Waits until no other process writes the folder's records, tables and figures."""
-    if not out.is_dir():
-        yield
-        return
-    with files.alone(out):
-        yield
+    return files.alone(out) if out.is_dir() else contextlib.nullcontext()

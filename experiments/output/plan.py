@@ -1,19 +1,17 @@
 """From the cells of a grid to the runs that are still to be done."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.loaded import Start, digest_of, fold_of, prepared_run
 from experiments.output.folders import (
-    finished,
     id_of,
-    run_folder,
-    run_folders,
     run_id,
     serving_folder,
 )
-from experiments.output.seals import ABSENT, OTHER_CODE, why_unusable
+from experiments.output.seals import ABSENT, OTHER_CODE, check_version, why_unfinished
 from experiments.resolve import Cell
 from research.baselines import BASELINES
 from research.config import Config, compile_key
@@ -58,13 +56,38 @@ def locate(
 ) -> tuple[str, Path]:
     """The id of a prepared cell's run, and the folder it is or will be in."""
     identity = run_id(cell.config, digest, start.digest if start else "")
-    folder = run_folder(out, name_of(cell.config.dataset), grid, identity, label(cell))
-    return identity, folder
+    return identity, _run_folder(_of_grid(cell, grid, out), identity, label(cell))
 
 
-def is_done(config: Config, folder: Path) -> bool:
-    """Whether the run's metrics under its serving fields are there."""
-    return finished(folder) and finished(serving_folder(folder, config))
+def _of_grid(cell: Cell, grid: str, out: Path) -> Path:
+    """The folder of the runs of a grid on the cell's data set."""
+    return out / "runs" / name_of(cell.config.dataset) / grid
+
+
+def _run_folder(of_grid: Path, identity: str, name: str) -> Path:
+    """A run's folder: one where it is finished or begun, else a new one.
+
+    A folder is named after its run's label and ends in the id, by which it is found.
+
+    Raises:
+      InputError: another RECORDS_VERSION wrote it.
+    """
+    found = _run_folders(of_grid, identity)
+    for folder in found:
+        check_version(folder)
+        if not why_unfinished(folder):
+            return folder
+    if found and found[0].parent == of_grid:
+        return found[0]
+    plain = re.sub(r"[^A-Za-z0-9+.=_]+", "-", name)
+    return of_grid / "-".join(filter(None, (plain, identity)))
+
+
+def _run_folders(of_grid: Path, identity: str) -> list[Path]:
+    """Every folder of the run with that id, those of the grid first."""
+    begun = sorted(of_grid.glob(f"*{identity}"))
+    others = sorted(of_grid.parent.glob(f"*/*{identity}"))
+    return list(dict.fromkeys([*begun, *others]))
 
 
 def check_devices(config: Config, devices: int) -> None:
@@ -120,23 +143,22 @@ def plan(
     wanted: dict[str, dict[Serving, Cell]] = {}
     for cell in prepared:
         digest = digest_of(cell.config, data_dir)
-        identity, _ = locate(cell, grid, out, digest, start)
+        identity = run_id(cell.config, digest, start.digest if start else "")
         wanted.setdefault(identity, {})[Serving.of(cell.config)] = cell
     runs, unused = [], []
-    for by_serving in wanted.values():
+    for identity, by_serving in wanted.items():
         cell = next(iter(by_serving.values()))
-        digest = digest_of(cell.config, data_dir)
-        folder = locate(cell, grid, out, digest, start)[1]
-        missing = [s for s, c in by_serving.items() if not is_done(c.config, folder)]
+        of_grid, name = _of_grid(cell, grid, out), label(cell)
+        folder = _run_folder(of_grid, identity, name)
+        missing = [s for s, c in by_serving.items() if why_unfinished(folder, c.config)]
         if missing:
             # Without metrics.json the run isn't finished, and is due as trained, too.
-            due = [] if finished(folder) else [AS_TRAINED]
+            due = [AS_TRAINED] if why_unfinished(folder) else []
             servings = tuple(dict.fromkeys([*due, *missing]))
             base = AS_TRAINED.put_into(cell.config)
             arms = {serving: cell.arm for serving, cell in by_serving.items()}
-            name = label(cell)
             runs.append(Run(base, servings, folder, name, arms=arms, start=start))
-            unused.append(_unused(cell, grid, out, digest, start, servings))
+            unused.append(_unused(of_grid, identity, base, servings))
     for line in (line for lines in unused for line in lines if line != OTHER_CODE):
         say(line)
     if others := sum(OTHER_CODE in lines for lines in unused):
@@ -152,29 +174,22 @@ def still_due(run: Run) -> Run | None:
     """
     if run.save is not None:
         return run
-    runs, dataset, grid = run.folder.parents[2], *run.folder.parts[-3:-1]
-    folder = run_folder(runs.parent, dataset, grid, id_of(run.folder), run.name)
+    folder = _run_folder(run.folder.parent, id_of(run.folder), run.name)
     missing = tuple(
-        s for s in run.servings if not is_done(s.put_into(run.config), folder)
+        s for s in run.servings if why_unfinished(folder, s.put_into(run.config))
     )
     return run._replace(folder=folder, servings=missing) if missing else None
 
 
 def _unused(
-    cell: Cell,
-    grid: str,
-    out: Path,
-    digest: str,
-    start: Start | None,
-    servings: tuple[Serving, ...],
+    of_grid: Path, identity: str, config: Config, servings: tuple[Serving, ...]
 ) -> list[str]:
-    """Why existing files of a cell's run aren't used: OTHER_CODE, lines on damage."""
-    identity = run_id(cell.config, digest, start.digest if start else "")
+    """Why existing files of a run aren't used: OTHER_CODE, lines on damage."""
     lines = []
-    for folder in run_folders(out, name_of(cell.config.dataset), grid, identity):
+    for folder in _run_folders(of_grid, identity):
         for serving in sorted({AS_TRAINED, *servings}):
-            where = serving_folder(folder, serving.put_into(cell.config))
-            reason = why_unusable(where)
+            where = serving_folder(folder, serving.put_into(config))
+            reason = why_unfinished(where)
             if reason == OTHER_CODE:
                 lines.append(reason)
             elif reason not in ("", ABSENT):
@@ -182,9 +197,13 @@ def _unused(
     return lines
 
 
+def is_seeded(config: Config) -> bool:
+    """Whether a run of a config depends on its seed."""
+    return is_towers(config) or BASELINES.choose(config.model).seeded
+
+
 def label(cell: Cell) -> str:
     """A run's name in messages and folders: arm, swept values, seed."""
     swept = [f"{name} {value:g}" for name, value in cell.swept.items()]
-    seeded = is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
-    seed = [f"seed {cell.seed}"] if seeded else []
+    seed = [f"seed {cell.seed}"] if is_seeded(cell.config) else []
     return " ".join([cell.arm, *swept, *seed])

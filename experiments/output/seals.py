@@ -1,4 +1,4 @@
-"""The seal of a run: metrics.json, written last, with digests of its other files.
+"""The seal of a run: metrics.json, written last, by which it is finished or not.
 
 It holds the metrics, and under "seal" the sha256 of every other file of the folder, the
 digest of the code that made them, and the checksum of all this.
@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.output.code import code_of
+from experiments.output.folders import serving_folder
+from research.config import Config
 from research.files import read_json, write_json
+from research.report.records import RECORDS_VERSION
 from research.serving import Serving
 from research.types import InputError
 
@@ -43,12 +46,23 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return {n: v for n, v in read_json(folder / METRICS).items() if n != SEAL}
 
 
-def why_unusable(folder: Path) -> str:
-    """Why a run's files can't be used: ABSENT, OTHER_CODE, or what is damaged.
+def why_unfinished(folder: Path, config: Config | None = None) -> str:
+    """Why a run isn't finished: ABSENT, OTHER_CODE, or what is damaged.
+
+    Args:
+      folder: the run's, or that of a way to serve it.
+      config: with it, the run's metrics under these serving fields are needed, too.
 
     Returns:
-      "" if they can: all are as they were written, by the code that runs now.
+      "" if it is: all files are as they were written, by the code that runs now.
     """
+    reason = _why_unusable(folder)
+    if config is not None and not reason:
+        reason = _why_unusable(serving_folder(folder, config))
+    return reason
+
+
+def _why_unusable(folder: Path) -> str:
     if not (folder / METRICS).is_file():
         return ABSENT
     try:
@@ -69,11 +83,30 @@ def why_unusable(folder: Path) -> str:
     return "" if same else OTHER_CODE
 
 
+def check_version(folder: Path) -> None:
+    """Refuses a run that another RECORDS_VERSION wrote.
+
+    Raises:
+      InputError: naming its folder.
+    """
+    if not (folder / METRICS).is_file():
+        return
+    try:
+        version = read_json(folder / "env.json").get("results_version")
+    except InputError:  # damaged, as the seal tells
+        return
+    if version != RECORDS_VERSION:
+        raise InputError(
+            f"{folder}: a record of version {version}, "
+            f"this code makes version {RECORDS_VERSION}: choose another --out"
+        )
+
+
 def servings_in(folder: Path) -> dict[Serving, str]:
     """How a finished run is served in its folder: each serving's arm, "" for none."""
     found = {}
     for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))):
-        if not why_unusable(path.parent):
+        if not why_unfinished(path.parent):
             config = read_json(path)
             serving = Serving(*(config[name] for name in Serving._fields))
             found[serving] = str(config.get("arm", ""))
@@ -82,7 +115,7 @@ def servings_in(folder: Path) -> dict[Serving, str]:
 
 def clear(folder: Path, anew: bool = False) -> None:
     """Empties a run's folder that can't be used, its servings' folders included."""
-    if (found := why_unusable(folder)) == ABSENT or (not found and not anew):
+    if (found := why_unfinished(folder)) == ABSENT or (not found and not anew):
         return
     (folder / METRICS).unlink()  # first: from here on the run is begun, not finished
     for path in folder.rglob("*"):

@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 from experiments.arms import ARMS
 from experiments.grid import Grid
+from experiments.output.plan import is_seeded
 from experiments.resolve import Cell, Chosen, Key, expand, key_of
 from research.baselines import BASELINES
 from research.config import Config
 from research.notices import say
-from research.prepare import is_towers
 from research.registry import entry_name
 from research.report.records import RunResult
 from research.types import InputError
@@ -62,17 +62,13 @@ def whole_cells(
                 others.append(cell)
                 known.add((config, n))
         cells |= {(key_of(cell), n): cell for cell in others}
-        if any(_seeded(cell) for cell in others):
+        if any(is_seeded(cell.config) for cell in others):
             seeds = max(seeds, n + 1)
         elif n + 1 >= max(seeds, grid.seeds):
             break
     order = {key_of(cell): place for place, cell in enumerate(first)}
     kept = [cell for cell in cells.values() if cell.seed < seeds]
     return sorted(kept, key=lambda cell: (order[key_of(cell)], cell.seed))
-
-
-def _seeded(cell: Cell) -> bool:
-    return is_towers(cell.config) or BASELINES.choose(cell.config.model).seeded
 
 
 def _seedless(arm: str) -> bool:

@@ -17,7 +17,6 @@ the less time, the larger the catalogue.
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from numpy import ndarray
 
 from experiments.arms import arm
 from experiments.bench.ours import portions
-from experiments.bench.protocol import Here, Turns, take_turns
+from experiments.bench.protocol import take_turns
 from experiments.grid import SHORTER
 from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
 from experiments.loaded import prepared_run
@@ -132,16 +131,11 @@ def validated(run: Prepared) -> list[float]:
 
 def step_seconds(runs: Mapping[str, Prepared], turns: int) -> dict[str, list[float]]:
     """Seconds of a step of each run, the runs in turns, compilation apart."""
-    sides = {
-        name: functools.partial(Here, portions(run.config, run.fold, STEPS))
-        for name, run in runs.items()
+    sides = {n: portions(run.config, run.fold, STEPS) for n, run in runs.items()}
+    return {
+        name: [each["seconds"] / each["steps"] for each in answers.portions]
+        for name, answers in take_turns(sides, turns).items()
     }
-    out = {}
-    for name, answers in take_turns(sides, turns).items():
-        if not isinstance(answers, Turns):
-            raise AssertionError(f"{name}: {answers}")  # a side of this process raises
-        out[name] = [each["seconds"] / each["steps"] for each in answers.portions]
-    return out
 
 
 LEVEL, LEVEL_TEXT = 0.95, "95 %"  # of the reference's best NDCG@20

@@ -6,7 +6,6 @@ import os
 import py_compile
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -21,24 +20,16 @@ from experiments.bench.ours import PLAIN, TASKS, beyond, negatives_of, possible
 from experiments.bench.protocol import PEERS as PYTHON
 from experiments.bench.protocol import (
     Failed,
-    Here,
-    Process,
     Turns,
     peak_bytes,
     portion_slices,
+    process,
     take_turns,
 )
-from experiments.bench.results import (
-    BenchmarkResult,
-    Row,
-    Target,
-    load_result,
-    page_of,
-    save_result,
-)
+from experiments.bench.results import BenchmarkResult, Row, Target, page_of, save_result
 from experiments.bench.speed import ids_apart
 from experiments.bench.work import changed, find_work, save_arrays, work_of
-from research.files import write_arrays
+from research.files import read_json, write_arrays
 from research.types import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -62,40 +53,33 @@ ROWS = (
 )
 
 
-def quick(out: Path, *only: str) -> Path:
-    """Where a quick run of these benchmarks, without peers, wrote."""
-    from experiments.__main__ import main
-
+@pytest.mark.parametrize(
+    "only",
+    [("train", "loss", "top-k"), pytest.param((), marks=pytest.mark.slow, id="all")],
+)
+def test_a_quick_run_writes_what_it_measured(only, call, tmp_path):
     named = ["--only", *only] if only else []
-    words = ["bench", "--quick", "--no-peers", *named, "--out", str(out)]
-    assert main(words) == 0
-    return out / "benchmarks"
-
-
-def complete(folder: Path, names: Iterable[str]) -> None:
+    words = ("bench", "--quick", "--no-peers", *named, "--out", tmp_path)
+    assert call(*words).status == 0
+    folder, names = tmp_path / "benchmarks", only or tuple(BENCHMARKS)
     for name in names:
-        result = load_result(folder / f"{name}.json")
-        assert result.benchmark == name
-        assert result.setting["quick"]
-        assert not result.targets
-        assert any(row.values for row in result.rows)
-        for row in result.rows:
-            assert all(np.isfinite(value) and value > 0 for value in row.values)
-            assert row.values or row.note
+        result = read_json(folder / f"{name}.json")
+        assert result["benchmark"] == name
+        assert result["setting"]["quick"]
+        assert not result["targets"]
+        assert any(row["values"] for row in result["rows"])
+        for row in result["rows"]:
+            assert all(np.isfinite(value) and value > 0 for value in row["values"])
+            assert row["values"] or row["note"]
     page = (folder / "README.md").read_text()
     assert page == page_of(folder, tuple(BENCHMARKS))
     assert [n for n in BENCHMARKS if f"## {n}\n" in page] == list(names)
     assert page.count("its numbers aren't results") == len(names)
 
 
-def test_a_quick_run_writes_what_it_measured(tmp_path):
-    names = ("train", "loss", "top-k")
-    complete(quick(tmp_path, *names), names)
-
-
-@pytest.mark.slow
-def test_a_quick_run_of_all_writes_what_it_measured(tmp_path):
-    complete(quick(tmp_path), tuple(BENCHMARKS))
+def test_the_committed_page_is_that_of_the_committed_files():
+    folder = ROOT / "results" / "benchmarks"
+    assert page_of(folder, tuple(BENCHMARKS)) == (folder / "README.md").read_text()
 
 
 @pytest.mark.slow
@@ -139,36 +123,32 @@ def test_sides_take_turns_and_one_that_fails_stops_nobody():
     order = []
 
     def side(name, last):
-        def answers():
-            for n in range(last):
-                order.append(name)
-                yield {"n": n}
-            raise Failed("no more")
-
-        return lambda: Here(answers())
+        for n in range(last):
+            order.append(name)
+            yield {"n": n}
+        raise Failed("no more")
 
     answers = take_turns({"a": side("a", 9), "b": side("b", 2), "c": side("c", 0)}, 3)
     assert order == ["a", "b", "a", "b", "a", "a"]
     turns = answers["a"]
-    assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], {}, turns.seconds)
+    assert turns == Turns({"n": 0}, [{"n": 1}, {"n": 2}, {"n": 3}], turns.seconds)
     assert len(turns.seconds) == 4
-    assert answers["b"] == answers["c"] == "no more"
+    assert answers["b"] == answers["c"] == Turns({}, [], [], "no more")
 
 
 def test_what_interrupts_the_turns_leaves_no_stopped_side(tmp_path):
     (tmp_path / "side.py").write_text(SIDE)
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     request = {"task": "one", "pid": str(tmp_path / "pid")}
-
-    def first():
-        env = {**os.environ, "PYTHONPATH": path}
-        return Process(Path(sys.executable), "side", request, env)
+    env = {**os.environ, "PYTHONPATH": path}
+    first = process(Path(sys.executable), "side", request, env)
 
     def second():
         raise KeyboardInterrupt
+        yield
 
     with pytest.raises(KeyboardInterrupt):
-        take_turns({"first": first, "second": second}, 3)
+        take_turns({"first": first, "second": second()}, 3)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -177,18 +157,18 @@ def test_tensorflow_recommenders_gets_the_keras_it_is_written_for(
     tmp_path, monkeypatch
 ):
     asked = {}
-    monkeypatch.setattr(setting, "Process", lambda *args: asked.setdefault("env", args))
+    monkeypatch.setattr(setting, "process", lambda *args: asked.setdefault("env", args))
     made = setting.Setting(True, None, tmp_path / "python", tmp_path, print)
-    setting.peer(made, "tfrs_peer", {})()
+    setting.peer(made, "tfrs_peer", {})
     assert asked["env"][-1]["TF_USE_LEGACY_KERAS"] == "1"
     assert "XLA_FLAGS" not in asked["env"][-1]
 
 
 def test_lists_that_differ_are_counted_by_their_items():
     lists = [[1, 2], [3, 4]], [[2, 1], [3, 9]]
-    mine, theirs = (Turns({"lists": each}, [], {}, []) for each in lists)
+    mine, theirs = (Turns({"lists": each}, [], []) for each in lists)
     assert ids_apart(mine, theirs) == {"ids apart %": 25.0}
-    assert ids_apart(mine, "exit code 1") == {}
+    assert ids_apart(mine, Turns({}, [], [], "exit code 1")) == {}
 
 
 def test_the_lists_that_are_timed_are_the_exact_ones(tmp_path):
@@ -210,10 +190,9 @@ def test_portions_begin_again_where_no_whole_one_is_left():
 
 
 def test_a_process_that_dies_says_why():
-    side = Process(Path(sys.executable), "experiments.bench.absent", {})
+    side = process(Path(sys.executable), "experiments.bench.absent", {})
     with pytest.raises(Failed, match=r"exit code 1: .*No module named"):
-        side.ask()
-    assert side.close() == {}
+        next(side)
 
 
 def test_the_peers_see_the_examples_that_training_sees(tmp_path):

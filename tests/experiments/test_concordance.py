@@ -34,9 +34,10 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")
-def of():
+def known():
+    """Each metric by each formula, without ties."""
     made = make()
-    return ranked(made, our_lists(made, ITEMS))
+    return values(ranked(made, our_lists(made, ITEMS)))
 
 
 def said(*values, library="made"):
@@ -73,10 +74,9 @@ def test_formulas_by_hand():
         assert by[metric][: len(numbers)] == pytest.approx(numbers)
 
 
-def test_every_formula_is_told_from_the_others(of):
-    known = values(of)
+def test_every_formula_is_told_from_the_others(known):
     pairs = [(m, because) for m, each in known.items() for because in each]
-    seen = compare(said(*((m, "call", known[m][b]) for m, b in pairs)), of)
+    seen = compare(said(*((m, "call", known[m][b]) for m, b in pairs)), known)
     assert [(v.metric, v.because) for v in seen] == pairs
     assert all(v.verdict == (DIFFERS if v.because else EQUAL) for v in seen)
 
@@ -90,14 +90,14 @@ def test_every_formula_is_told_from_the_others(of):
         ("TFRS", 5e-6, UNEXPLAINED),
     ],
 )
-def test_what_is_called_equal(of, library, off, verdict):
-    value = values(of)["ndcg"][OWN] + off
-    (seen,) = compare(said(("ndcg", "call", value), library=library), of)
+def test_what_is_called_equal(known, library, off, verdict):
+    value = known["ndcg"][OWN] + off
+    (seen,) = compare(said(("ndcg", "call", value), library=library), known)
     assert seen.verdict == verdict
     assert seen.library == f"{library} 1"
 
 
-def test_ties_are_told_apart_by_their_rule(of):
+def test_ties_are_told_apart_by_their_rule(known):
     with_ties = make(ties=True)
     rules, least, most = tied(with_ties)["recall"]
     assert least < rules[OWN] < rules[HIGHER] < most
@@ -106,8 +106,8 @@ def test_ties_are_told_apart_by_their_rule(of):
         NO_RULE: (least + rules[OWN]) / 2,
         "below": least - 0.01,
     }
-    own = values(of)["recall"][OWN]
-    equal = compare(said(*(("recall", call, own) for call in calls)), of)
+    own = known["recall"][OWN]
+    equal = compare(said(*(("recall", call, own) for call in calls)), known)
     answers = said(*(("recall", call, value) for call, value in calls.items()))
     verdicts = compare_ties(answers, with_ties, equal)
     assert [v.because for v in verdicts] == [OWN, HIGHER, ALL_TIED, NO_RULE, ""]
@@ -151,7 +151,7 @@ def test_the_numbers_of_the_documentation_are_those_of_the_table(committed):
     assert set(numbers) <= known
 
 
-def test_the_committed_verdicts_are_those_of_today(committed, of):
+def test_the_committed_verdicts_are_those_of_today(committed, known):
     """Today's formulas, on the values that the libraries gave."""
 
     def again(verdicts):
@@ -163,7 +163,7 @@ def test_the_committed_verdicts_are_those_of_today(committed, of):
         return answers
 
     without, ties = committed
-    seen = compare(again(without), of)
+    seen = compare(again(without), known)
     seen_ties = compare_ties(again(ties), make(ties=True), seen)
     for old, new in ((without, seen), (ties, seen_ties)):
         assert UNEXPLAINED not in {v.verdict for v in new}

@@ -204,7 +204,9 @@ def test_a_failed_run_ends_a_study_unless_it_may_be_lost(monkeypatch, tmp_path):
     monkeypatch.setattr(finish, "finish", lambda *_: failed)
     monkeypatch.setattr(finish, "digest_of", lambda *_: "")
     monkeypatch.setattr(finish, "locate", lambda cell, *_: ("", folders[cell.seed]))
-    monkeypatch.setattr(finish, "is_done", lambda config, _: config.seed != 1)
+    monkeypatch.setattr(
+        finish, "why_unfinished", lambda _, config: "lost" if config.seed == 1 else ""
+    )
     options = StudyOptions(tmp_path)
     for lost in ("", "out of memory"):
         with pytest.raises(InputError, match=r"study x, in-batch-seed-1-.*not finite"):

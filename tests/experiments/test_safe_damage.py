@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.output.seals import read_metrics, why_unusable
+from experiments.output.seals import read_metrics, why_unfinished
 from research.files import read_arrays, read_json, write_arrays
 from research.report.records import (
     CONTENT,
@@ -35,7 +35,7 @@ def finished(call, whole):
     words = ("train", "--arm", "tiny", "--out", whole)
     assert call(*words).status == 0
     (folder,) = runs_of(whole, "train")
-    assert not why_unusable(folder)
+    assert not why_unfinished(folder)
     return folder, words
 
 
@@ -59,10 +59,10 @@ def test_every_file_of_a_run_is_sealed(name, finished):
     before = (folder / name).read_bytes()
     for how, harm in HARM.items():
         harm(folder / name)
-        assert name in why_unusable(folder) or (name, how) == ("metrics.json", "lost")
-        assert why_unusable(folder) != ""
+        assert name in why_unfinished(folder) or (name, how) == ("metrics.json", "lost")
+        assert why_unfinished(folder) != ""
         (folder / name).write_bytes(before)
-        assert why_unusable(folder) == ""
+        assert why_unfinished(folder) == ""
 
 
 def test_an_edited_number_is_known(finished):
@@ -72,7 +72,7 @@ def test_an_edited_number_is_known(finished):
     content = read_json(path)
     content["recall"]["20"] += 1e-6
     path.write_text(json.dumps(content))
-    assert why_unusable(folder) == "metrics.json isn't as it was written"
+    assert why_unfinished(folder) == "metrics.json isn't as it was written"
     path.write_bytes(before)
 
 
@@ -81,7 +81,7 @@ def test_a_damaged_run_is_named_and_done_again(name, finished, call):
     folder, words = finished
     before = without_seals(contents(folder))
     flip(folder / name)
-    reason = why_unusable(folder)
+    reason = why_unfinished(folder)
     called = call(*words)
     assert (called.status, called.err) == (0, f"{folder}: {reason}: done again\n")
     assert "1 run, 0 finished already, 1 to do" in called.out
