@@ -20,7 +20,7 @@ coverage of any other, the temperature of highest recall has more recall.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,17 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from experiments.arms import arm
-from experiments.grid import SHORTER
-from experiments.kit import Data, Named, claim, collect, draw, each, lines, places, tidy
+from experiments.kit import (
+    Data,
+    Named,
+    claim,
+    collect,
+    draw,
+    each,
+    lines,
+    measured,
+    tidy,
+)
 from experiments.loaded import fold_of, prepared_run
 from experiments.serve import calibrated, metric_means, serve
 from experiments.studies import STUDIES
@@ -74,32 +82,20 @@ def run_trade_off(options: StudyOptions) -> Path:
     A quick run has two temperatures.
     """
     temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
-    labels: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
-    labels["temperature"] = temperatures
+    points: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
+    points["temperature"] = temperatures
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        for place in places({**labels, "seed": range(options.seeds)}):
-            config = config_at(options, place["temperature"], place["seed"])
-            numbers = by_total(arm(place["arm"], config), options.data_dir)
-            yield place, numbers
-            recall, coverage = (
-                numbers[name][TOTALS.index(1.0)] for name in NUMBERS[:2]
-            )
-            options.progress(
-                f"{place['arm']}, temperature {place['temperature']:g}, seed "
-                f"{place['seed']}: at a total of 1 recall@20 {recall:.4f}, coverage@20 "
-                f"{coverage:.3f}"
-            )
+    def measure(arm: str, temperature: float, seed: int) -> tuple[dict[str, Any], str]:
+        changes = {"temperature": temperature, "seed": seed, "left_out": "fitted"}
+        found = by_total(options.arm(arm, **changes), options.data_dir)
+        recall, coverage = (found[name][TOTALS.index(1.0)] for name in NUMBERS[:2])
+        return found, (
+            f"{arm}, temperature {temperature:g}, seed {seed}: at a total of 1 "
+            f"recall@20 {recall:.4f}, coverage@20 {coverage:.3f}"
+        )
 
-    return collect(options, NAME, AXES, {**labels, "total": TOTALS}, found())
-
-
-def config_at(options: StudyOptions, temperature: float, seed: int) -> Config:
-    """The config of one of these runs; a quick one's has two epochs."""
-    changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
-    if options.quick:
-        changes["epochs"] = 2
-    return options.config(left_out="fitted", seed=seed, **changes)
+    found = measured(options, points, measure)
+    return collect(options, NAME, AXES, {**points, "total": TOTALS}, found)
 
 
 def by_total(config: Config, data_dir: str | None) -> dict[str, Any]:
