@@ -47,6 +47,7 @@ from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.calibration import NoScale
 from research.config import Config
 from research.contrast import MORE
+from research.evaluate.top_k import seen_items_of
 from research.prepare import Prepared, prepare
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import (
@@ -157,24 +158,11 @@ def fitted_total(run: Prepared, vectors: Vectors) -> float:
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:
     """The phase judged by those of its users alone, [v]; all of them are its own."""
-    kept = np.isin(fold.held_user, users)
-    times, removed = fold.held_time, fold.removed
-    if removed is not None:
-        offsets, items = removed
-        sizes, rows = np.diff(offsets), np.isin(fold.evaluated, users)
-        removed = (
-            np.concatenate([[0], np.cumsum(sizes[rows])]),
-            items[np.repeat(rows, sizes)],
-        )
-    return check(
-        fold._replace(
-            held_user=fold.held_user[kept],
-            held_item=fold.held_item[kept],
-            held_time=None if times is None else times[kept],
-            evaluated=users,
-            removed=removed,
-        )
-    )
+    rows, (offsets, items) = np.isin(fold.evaluated, users), seen_items_of(fold)
+    sizes = np.diff(offsets)
+    ends = np.concatenate([[0], np.cumsum(sizes[rows])])
+    seen = ends, items[np.repeat(rows, sizes)]
+    return check(fold._replace(evaluated=users, removed=seen))
 
 
 def chosen(here: Data) -> float:

@@ -37,8 +37,7 @@ from research.config import Config
 from research.negatives.strength import correction_strength
 from research.positives import log_share
 from research.report.records import Stored, load_stored, study_header
-from tests.studies.reported import page_of
-from tests.studies.tastes import write_tastes
+from tests.studies.made import page_of, write_tastes
 
 PLAIN, CORRECTED = Config(), Config(logq=1.0)
 
@@ -169,8 +168,8 @@ def verdicts(records):
 
 def pair(records, way, **place):
     """The pair a, b of the first seed."""
-    found = ways(read(records))[way]
-    return tuple(found[n].at(**place, seed=0).item() for n in ("a", "b"))
+    found = ways(read(records)).at(served=way, **place, seed=0)
+    return tuple(found[name].item() for name in ("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from research.config import Config
 from research.prepare import prepare
 from research.report.records import load_stored
 from research.types import InputError
-from tests.studies.reported import page_of
+from tests.studies.made import page_of
 from tests.world import made_fold
 
 KS = (1, 3)

@@ -24,6 +24,7 @@ from experiments.studies.outside import (
     RUNS,
     WITH_PRIOR,
     Run,
+    dataset_of,
     expected,
     measured,
     phase,
@@ -50,7 +51,7 @@ from research.evaluate.metrics import METRICS
 from research.prepare import check_config
 from research.report.records import Stored, load_stored, save_stored
 from research.types import InputError
-from tests.studies.given import given_folder
+from tests.studies.made import given_folder
 from tests.test_repository import ROOT
 
 
@@ -423,3 +424,74 @@ def test_without_these_rows_nothing_is_said_of_a_prior():
 )
 def test_what_is_drawn_for_a_split_is_drawn_by_the_runs_seed(name, split):
     assert phase(outside.RUNS[name], 3, "ml-100k").split == split
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A folder of made data, its rows, and a file of each user's first train pairs."""
+    folder = given_folder(tmp_path / "data" / "made") / "made"
+    rows = pd.read_csv(folder / "interactions.csv")
+    file = folder / PROTOCOLS["validated"].validation
+
+    def held(pairs):
+        first = rows[rows.part == "train"].groupby("user").head(pairs)
+        first[["user", "item"]].to_csv(file, index=False)
+        return first
+
+    return folder, rows, file, held
+
+
+def test_a_published_validation_part_is_taken_out_of_training(tmp_path, published):
+    folder, rows, file, write = published
+    held, data = write(2), str(folder.parent)
+    run = Run("made", "validated", "popularity")
+    dataset = dataset_of(run, data, tmp_path / "out")
+    fold = prepared_run(phase(run, 0, dataset)).fold
+    assert len(fold.fitted.user) == (rows.part == "train").sum() - len(held)
+    assert len(fold.held_user) == (rows.part == "test").sum()
+    later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
+    assert len(prepared_run(later).fold.held_user) == len(held)
+
+    def refused(line):
+        with pytest.raises(InputError, match=line):
+            dataset_of(run, data, tmp_path / "elsewhere")
+
+    packed = file.with_name(file.name + ".gz")
+    held[["user", "item"]].to_csv(packed, index=False)
+    refused(f"{file.name} and {packed.name}")
+    file.unlink()
+    again = dataset_of(run, data, tmp_path / "packed")
+    assert Path(again).read_bytes() == Path(dataset).read_bytes()
+    packed.unlink()
+    file.write_text("user,item\n0,no such item\n")
+    refused("a pair of it is no train pair")
+    file.write_text("user\n0\n")
+    refused("no column item, but user")
+    (folder / "interactions.csv.gz").touch()
+    refused(r"interactions.csv and interactions.csv.gz")
+    for path in folder.glob("interactions*"):
+        path.unlink()
+    refused(r"interactions.csv: no such file")
+    file.unlink()
+    refused(r"2024\.csv: no such file")
+
+
+def test_users_with_few_train_pairs_may_validate_nothing_and_are_judged(
+    tmp_path, published, monkeypatch
+):
+    folder, rows, _, write = published
+    write(1)
+    pairs = rows[rows.part == "train"].groupby("user").size()
+    name, least = "rounded down", int(pairs.median())
+    rounded = PROTOCOLS["validated, rounded down"]._replace(least=least)
+    monkeypatch.setitem(PROTOCOLS, name, rounded)
+    run = Run("made", name, "mf-dot", {"batch": 64, "epochs": 5, "dim": 8})
+    dataset = dataset_of(run, str(folder.parent), tmp_path / "out")
+    config = phase(run, 0, dataset)
+    views = measured(run, 0, dataset)
+    test = prepared_run(config).fold
+    choice = prepared_run(dataclasses.replace(config, fit_on="train")).fold
+    enough = (pairs >= least).sum()
+    assert len(choice.evaluated) == enough < len(test.evaluated)
+    assert len(test.fitted.item) == pairs.sum() - enough
+    assert np.isfinite(views[CHOSEN][0, NUMBERS.index("ndcg@20")])
