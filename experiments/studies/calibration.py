@@ -183,96 +183,95 @@ def drawn_exposure(world: World, kind: Kind, seed: int) -> Float[ndarray, " i"]:
     return np.asarray(kind.gamma * world.popularity + kind.spread * own)
 
 
+class Drawn(NamedTuple):
+    """Clicks that are drawn, and what a model of them is judged by.
+
+    Attributes:
+      fold: the clicks.
+      log_exposure: of each item, up to a constant, [i].
+      truth: the most relevant items of the judged users, the first ones, [u, i].
+    """
+
+    fold: Fold
+    log_exposure: Float[ndarray, " i"]
+    truth: Bool[ndarray, "u i"]
+
+    @property
+    def log_q(self) -> Float[ndarray, " i"]:
+        """The log of each item's share of the clicks."""
+        return log_share(self.fold.fitted.item_counts).astype(float)
+
+    @property
+    def rule(self) -> float:
+        """The total strength by the rule."""
+        return correction_strength(self.log_q, self.log_exposure)
+
+    @property
+    def clicked(self) -> tuple[ndarray, ndarray]:
+        """User and item of each training click of the users that are judged."""
+        fitted = self.fold.fitted
+        n = fitted.offsets[len(self.truth)]
+        return fitted.user[:n], fitted.item[:n]
+
+    @property
+    def held(self) -> tuple[ndarray, ndarray]:
+        """User and item of their held-out clicks."""
+        n = len(self.truth)
+        return self.fold.held_user[:n], self.fold.held_item[:n]
+
+
 def judged(
-    logits: Float[ndarray, "u i"],
-    config: Config,
-    log_shown: Float[ndarray, " i"],
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
+    logits: Float[ndarray, "u i"], config: Config, drawn: Drawn
 ) -> dict[str, Any]:
     """Serves a model with every pair of a and b, and by the rule."""
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    rule = correction_strength(log_q, log_shown)
-    n_users = len(logits)
-    n_clicks = fold.fitted.offsets[n_users]
-    clicked = fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]
-    held = fold.held_user[:n_users], fold.held_item[:n_users]
-    weights = np.exp(log_shown.min() - log_shown[held[1]])
+    log_q, log_shown, rule = drawn.log_q, drawn.log_exposure, drawn.rule
+    weights = np.exp(log_shown.min() - log_shown[drawn.held[1]])
     best, recall, weighted = np.zeros((3, len(STRENGTHS), len(REMOVED)))
     for a, b in np.ndindex(*best.shape):
         prior = (STRENGTHS[a] - config.logq) * log_q
         prior -= (REMOVED[b] - config.ips) * log_shown
         scores = logits + prior.astype(logits.dtype)
-        best[a, b] = recovered(scores, truth)
-        scores[clicked] = -np.inf
-        hit = (scores > scores[held][:, None]).sum(axis=1) < TOP
+        best[a, b] = recovered(scores, drawn.truth)
+        scores[drawn.clicked] = -np.inf
+        hit = (scores > scores[drawn.held][:, None]).sum(axis=1) < TOP
         recall[a, b], weighted[a, b] = hit.mean(), np.average(hit, weights=weights)
     prior = (rule - config.logq) * log_q + config.ips * log_shown
-    by_rule = recovered(logits + prior.astype(logits.dtype), truth)
+    by_rule = recovered(logits + prior.astype(logits.dtype), drawn.truth)
     pairs = {"recovered": best, "clicked": recall, "weighted": weighted}
     return {**pairs, "by_rule": by_rule, "rule": rule}
 
 
-def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray, "u i"]:
-    """Logits of the first users, -inf for the items that each clicked in training."""
-    n_clicks, left = fold.fitted.offsets[len(logits)], logits.copy()
-    left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
-    return left
-
-
-def fitted_on_held(logits: Float[ndarray, "u i"], fold: Fold) -> Calibration:
-    """What the held-out clicks of the first users fit.
-
-    Raises:
-      NoScale: the clicks fit no scale above 0.
-    """
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    held = np.stack([each[: len(logits)] for each in (fold.held_user, fold.held_item)])
-    return calibrate(logits, log_q, *held[:, logits[tuple(held)] > -np.inf])
-
-
-def calibrated(
-    logits: Float[ndarray, "u i"],
-    log_exposure: Float[ndarray, " i"],
-    rule: float,
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
-) -> dict[str, float]:
-    """Calibrates a model on the held-out clicks of the first users, and serves it.
+def calibrated(logits: Float[ndarray, "u i"], drawn: Drawn) -> dict[str, float]:
+    """Calibrates a model on the held-out clicks of the judged users, and serves it.
 
     NaN where the clicks fit no scale above 0.
     """
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    found = dict.fromkeys((*FIT, *BY_FIT), np.nan)
+    log_q, left, held = drawn.log_q, logits.copy(), np.stack(drawn.held)
+    left[drawn.clicked] = -np.inf
     try:
-        fitted = fitted_on_held(without_clicked(logits, fold), fold)
+        fitted = calibrate(left, log_q, *held[:, left[drawn.held] > -np.inf])
     except NoScale:
-        return found
-    found |= {"scale": fitted.scale, "share": fitted.share}
-    ways = fitted.by_rule(rule), fitted.by_impressions()
+        return dict.fromkeys((*FIT, *BY_FIT), np.nan)
+    found = {"scale": fitted.scale, "share": fitted.share}
+    ways = fitted.by_rule(drawn.rule), fitted.by_impressions()
     for name, way in zip(BY_FIT, ways, strict=True):
-        scores = logits + (way.prior * log_q - way.exposure * log_exposure)
-        found[name] = recovered(scores, truth)
+        scores = logits + (way.prior * log_q - way.exposure * drawn.log_exposure)
+        found[name] = recovered(scores, drawn.truth)
     return found
 
 
 def without_unclicked(
-    logits: Float[ndarray, "u i"],
-    in_loss: float,
-    log_exposure: Float[ndarray, " i"],
-    rule: float,
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
-) -> dict[str, ndarray]:
+    logits: Float[ndarray, "u i"], in_loss: float, drawn: Drawn
+) -> dict[str, Any]:
     """What a model recovers without the items that got no click, in lists and fits."""
-    counts = fold.fitted.item_counts
+    counts = drawn.fold.fitted.item_counts
     kept = np.where(counts > 0, logits, -np.inf).astype(logits.dtype)
-    log_q = log_share(counts).astype(float)
+    log_q = drawn.log_q
     by_strength = [
-        recovered(kept + (total - in_loss) * log_q, truth)
-        for total in (*STRENGTHS, rule)
+        recovered(kept + (total - in_loss) * log_q, drawn.truth)
+        for total in (*STRENGTHS, drawn.rule)
     ]
-    found: dict[str, Any] = calibrated(kept, log_exposure, rule, fold, truth)
+    found: dict[str, Any] = calibrated(kept, drawn)
     found |= {"by_strength": by_strength[:-1], "by_rule": by_strength[-1]}
     return {f"{CLICKED}{name}": values for name, values in found.items()}
 
@@ -295,13 +294,11 @@ def run_calibration(options: StudyOptions) -> Path:
 
     def measure(arm: str, kind: str, seed: int) -> tuple[dict[str, Any], str]:
         log_exposure = drawn_exposure(world, KINDS[kind], seed)
-        fold = drawn_fold(world, log_exposure, seed)
+        drawn = Drawn(drawn_fold(world, log_exposure, seed), log_exposure, truth)
         config = trained_with(arm, options, seed)
-        logits = trained_logits(config, fold)[:JUDGED]
-        one = judged(logits, config, log_exposure, fold, truth)
-        at = log_exposure, one["rule"], fold, truth
-        one |= calibrated(logits, *at)
-        return one | without_unclicked(logits, config.logq, *at), (
+        logits = trained_logits(config, drawn.fold)[:JUDGED]
+        one = judged(logits, config, drawn) | calibrated(logits, drawn)
+        return one | without_unclicked(logits, config.logq, drawn), (
             f"{arm}, {kind}, {seed}: scale {one['scale']:.2f}, the rule recovers "
             f"{one['by_rule']:.3f}, calibrated {one['calibrated_rule']:.3f}"
         )
