@@ -405,8 +405,8 @@ def verdicts(data: Data) -> list[list[str]]:
     out, by_way = [], ways(data)
     for place in places({n: data.labels(n) for n in ("arm", "kind")}):
         where, here = f"{place['arm']}, {place['kind']}: ", data.at(**place)
-        for text, *about in stated(here, place["kind"], by_way.at(**place)):
-            out.append(claim(where + text, *about))
+        for text, values, low, high in stated(here, place["kind"], by_way.at(**place)):
+            out.append(claim(where + text, values, low, high))
     clicked = without(data)
     if clicked and WITH_LOGQ in data.labels("arm"):
         out += _of_clicked(clicked)
