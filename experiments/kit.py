@@ -269,6 +269,18 @@ def _labels(stored: Stored, axis: str, size: int) -> tuple[Any, ...]:
     return tuple(range(size))
 
 
+def measured(
+    options: StudyOptions,
+    points: Mapping[str, Sequence[Any]],
+    measure: Callable[..., tuple[Mapping[str, Any], str]],
+) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """What is measured at every point and seed, each with its line of progress."""
+    for place in places({**points, "seed": range(options.seeds)}):
+        numbers, line = measure(**place)
+        yield place, numbers
+        options.progress(line)
+
+
 def collect(
     options: StudyOptions,
     name: str,

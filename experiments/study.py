@@ -1,5 +1,6 @@
 """What a study is: a question that a grid can't answer, with its own measurements."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy import ndarray
 
-from experiments.grid import MOST_SEEDS, Experiment
+from experiments.grid import MOST_SEEDS, SHORTER, Experiment
 from experiments.output.folders import records_path
 from research.files import beside
 from research.types import InputError, check_distinct
@@ -54,6 +55,19 @@ class StudyOptions(NamedTuple):
 
         split = study_split_fields(self.dataset, self.data_dir)
         return Config(dataset=self.dataset, **changes, **split)
+
+    def arm(self, name: str, **changes: Any) -> "Config":
+        """The config of an arm on its data set, trained as long as in a grid there.
+
+        A quick run's has two epochs.
+        """
+        from experiments.arms import arm
+        from experiments.resolve import QUICK_EPOCHS
+
+        changes = {**SHORTER.get(self.dataset, {}), **changes}
+        if self.quick:
+            changes["epochs"] = QUICK_EPOCHS
+        return dataclasses.replace(arm(name, self.config()), **changes)
 
 
 class Report(NamedTuple):

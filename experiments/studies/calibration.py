@@ -27,8 +27,7 @@ on Electronics (--dataset DIR/electronic --arms in-batch --seeds 3) an hour.
 Expect calibrated ways to serve near the best ones, except where exposure is popularity.
 """
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +37,17 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.grid import SHORTER
-from experiments.kit import Data, Named, claim, collect, each, joined, places, tidy
+from experiments.kit import (
+    Data,
+    Named,
+    claim,
+    collect,
+    each,
+    joined,
+    measured,
+    places,
+    tidy,
+)
 from experiments.loaded import prepared_run, study_split
 from experiments.studies import STUDIES
 from experiments.studies.dial import TOP, best_items, recovered
@@ -122,23 +130,13 @@ class World(NamedTuple):
 
 def learned_world(options: StudyOptions) -> World:
     """Trains the full softmax whose logits are the relevance."""
-    config = training("full-softmax", options, seed=0)
+    config = trained_with("full-softmax", options, seed=0)
     fold = prepared_run(config, options.data_dir).fold
     return World(
         trained_logits(config, fold),
         log_share(fold.fitted.item_counts).astype(float),
         np.diff(fold.fitted.offsets)[fold.evaluated],
     )
-
-
-def training(name: str, options: StudyOptions, seed: int) -> Config:
-    """The config of an arm of these studies, a quick one's with two epochs."""
-    changes = RECIPE | SHORTER.get(options.dataset, {}) | {"seed": seed}
-    if options.quick:
-        changes["epochs"] = 2
-    split = study_split(options.dataset, options.data_dir)
-    base = Config(dataset=options.dataset, split=split)
-    return dataclasses.replace(arm(name, base), **changes)
 
 
 def drawn_fold(world: World, log_exposure: Float[ndarray, " i"], seed: int) -> Fold:
@@ -185,98 +183,103 @@ def drawn_exposure(world: World, kind: Kind, seed: int) -> Float[ndarray, " i"]:
     return np.asarray(kind.gamma * world.popularity + kind.spread * own)
 
 
+class Drawn(NamedTuple):
+    """Clicks that are drawn, and what a model of them is judged by.
+
+    Attributes:
+      fold: the clicks.
+      log_exposure: of each item, up to a constant, [i].
+      truth: the most relevant items of the judged users, the first ones, [u, i].
+    """
+
+    fold: Fold
+    log_exposure: Float[ndarray, " i"]
+    truth: Bool[ndarray, "u i"]
+
+    @property
+    def log_q(self) -> Float[ndarray, " i"]:
+        """The log of each item's share of the clicks."""
+        return log_share(self.fold.fitted.item_counts).astype(float)
+
+    @property
+    def rule(self) -> float:
+        """The total strength by the rule."""
+        return correction_strength(self.log_q, self.log_exposure)
+
+    @property
+    def clicked(self) -> tuple[ndarray, ndarray]:
+        """User and item of each training click of the users that are judged."""
+        fitted = self.fold.fitted
+        n = fitted.offsets[len(self.truth)]
+        return fitted.user[:n], fitted.item[:n]
+
+    @property
+    def held(self) -> tuple[ndarray, ndarray]:
+        """User and item of their held-out clicks."""
+        n = len(self.truth)
+        return self.fold.held_user[:n], self.fold.held_item[:n]
+
+
 def judged(
-    logits: Float[ndarray, "u i"],
-    config: Config,
-    log_shown: Float[ndarray, " i"],
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
+    logits: Float[ndarray, "u i"], config: Config, drawn: Drawn
 ) -> dict[str, Any]:
     """Serves a model with every pair of a and b, and by the rule."""
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    rule = correction_strength(log_q, log_shown)
-    n_users = len(logits)
-    n_clicks = fold.fitted.offsets[n_users]
-    clicked = fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]
-    held = fold.held_user[:n_users], fold.held_item[:n_users]
-    weights = np.exp(log_shown.min() - log_shown[held[1]])
+    log_q, log_shown, rule = drawn.log_q, drawn.log_exposure, drawn.rule
+    weights = np.exp(log_shown.min() - log_shown[drawn.held[1]])
     best, recall, weighted = np.zeros((3, len(STRENGTHS), len(REMOVED)))
     for a, b in np.ndindex(*best.shape):
         prior = (STRENGTHS[a] - config.logq) * log_q
         prior -= (REMOVED[b] - config.ips) * log_shown
         scores = logits + prior.astype(logits.dtype)
-        best[a, b] = recovered(scores, truth)
-        scores[clicked] = -np.inf
-        hit = (scores > scores[held][:, None]).sum(axis=1) < TOP
+        best[a, b] = recovered(scores, drawn.truth)
+        scores[drawn.clicked] = -np.inf
+        hit = (scores > scores[drawn.held][:, None]).sum(axis=1) < TOP
         recall[a, b], weighted[a, b] = hit.mean(), np.average(hit, weights=weights)
     prior = (rule - config.logq) * log_q + config.ips * log_shown
-    by_rule = recovered(logits + prior.astype(logits.dtype), truth)
+    by_rule = recovered(logits + prior.astype(logits.dtype), drawn.truth)
     pairs = {"recovered": best, "clicked": recall, "weighted": weighted}
     return {**pairs, "by_rule": by_rule, "rule": rule}
 
 
-def without_clicked(logits: Float[ndarray, "u i"], fold: Fold) -> Float[ndarray, "u i"]:
-    """Logits of the first users, -inf for the items that each clicked in training."""
-    n_clicks, left = fold.fitted.offsets[len(logits)], logits.copy()
-    left[fold.fitted.user[:n_clicks], fold.fitted.item[:n_clicks]] = -np.inf
-    return left
-
-
-def fitted_on_held(logits: Float[ndarray, "u i"], fold: Fold) -> Calibration:
-    """What the held-out clicks of the first users fit.
-
-    Raises:
-      NoScale: the clicks fit no scale above 0.
-    """
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    held = np.stack([each[: len(logits)] for each in (fold.held_user, fold.held_item)])
-    return calibrate(logits, log_q, *held[:, logits[tuple(held)] > -np.inf])
-
-
-def calibrated(
-    logits: Float[ndarray, "u i"],
-    log_exposure: Float[ndarray, " i"],
-    rule: float,
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
-) -> dict[str, float]:
-    """Calibrates a model on the held-out clicks of the first users, and serves it.
+def calibrated(logits: Float[ndarray, "u i"], drawn: Drawn) -> dict[str, float]:
+    """Calibrates a model on the held-out clicks of the judged users, and serves it.
 
     NaN where the clicks fit no scale above 0.
     """
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    found = dict.fromkeys((*FIT, *BY_FIT), np.nan)
+    log_q, left, held = drawn.log_q, logits.copy(), np.stack(drawn.held)
+    left[drawn.clicked] = -np.inf
     try:
-        fitted = fitted_on_held(without_clicked(logits, fold), fold)
+        fitted = calibrate(left, log_q, *held[:, left[drawn.held] > -np.inf])
     except NoScale:
-        return found
-    found |= {"scale": fitted.scale, "share": fitted.share}
-    ways = fitted.by_rule(rule), fitted.by_impressions()
+        return dict.fromkeys((*FIT, *BY_FIT), np.nan)
+    found = {"scale": fitted.scale, "share": fitted.share}
+    ways = fitted.by_rule(drawn.rule), fitted.by_impressions()
     for name, way in zip(BY_FIT, ways, strict=True):
-        scores = logits + (way.prior * log_q - way.exposure * log_exposure)
-        found[name] = recovered(scores, truth)
+        scores = logits + (way.prior * log_q - way.exposure * drawn.log_exposure)
+        found[name] = recovered(scores, drawn.truth)
     return found
 
 
 def without_unclicked(
-    logits: Float[ndarray, "u i"],
-    in_loss: float,
-    log_exposure: Float[ndarray, " i"],
-    rule: float,
-    fold: Fold,
-    truth: Bool[ndarray, "u i"],
-) -> dict[str, ndarray]:
+    logits: Float[ndarray, "u i"], in_loss: float, drawn: Drawn
+) -> dict[str, Any]:
     """What a model recovers without the items that got no click, in lists and fits."""
-    counts = fold.fitted.item_counts
+    counts = drawn.fold.fitted.item_counts
     kept = np.where(counts > 0, logits, -np.inf).astype(logits.dtype)
-    log_q = log_share(counts).astype(float)
+    log_q = drawn.log_q
     by_strength = [
-        recovered(kept + (total - in_loss) * log_q, truth)
-        for total in (*STRENGTHS, rule)
+        recovered(kept + (total - in_loss) * log_q, drawn.truth)
+        for total in (*STRENGTHS, drawn.rule)
     ]
-    found: dict[str, Any] = calibrated(kept, log_exposure, rule, fold, truth)
+    found: dict[str, Any] = calibrated(kept, drawn)
     found |= {"by_strength": by_strength[:-1], "by_rule": by_strength[-1]}
     return {f"{CLICKED}{name}": values for name, values in found.items()}
+
+
+def trained_with(name: str, options: StudyOptions, seed: int) -> Config:
+    """The config of an arm of this study: validation takes nothing from training."""
+    split = study_split(options.dataset, options.data_dir)
+    return options.arm(name, **RECIPE, split=split, seed=seed)
 
 
 def run_calibration(options: StudyOptions) -> Path:
@@ -286,28 +289,23 @@ def run_calibration(options: StudyOptions) -> Path:
     """
     world = learned_world(options)
     truth = best_items(world.relevance[:JUDGED])
-    labels: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
-    labels["kind"] = [*KINDS][: 2 if options.quick else None]
+    points: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
+    points["kind"] = [*KINDS][: 2 if options.quick else None]
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        for place in places({**labels, "seed": range(options.seeds)}):
-            seed = place["seed"]
-            log_exposure = drawn_exposure(world, KINDS[place["kind"]], seed)
-            fold = drawn_fold(world, log_exposure, seed)
-            config = training(place["arm"], options, seed)
-            logits = trained_logits(config, fold)[:JUDGED]
-            one = judged(logits, config, log_exposure, fold, truth)
-            at = log_exposure, one["rule"], fold, truth
-            one |= calibrated(logits, *at)
-            yield place, one | without_unclicked(logits, config.logq, *at)
-            options.progress(
-                f"{', '.join(map(str, place.values()))}: scale {one['scale']:.2f}, the "
-                f"rule recovers {one['by_rule']:.3f}, calibrated "
-                f"{one['calibrated_rule']:.3f}"
-            )
+    def measure(arm: str, kind: str, seed: int) -> tuple[dict[str, Any], str]:
+        log_exposure = drawn_exposure(world, KINDS[kind], seed)
+        drawn = Drawn(drawn_fold(world, log_exposure, seed), log_exposure, truth)
+        config = trained_with(arm, options, seed)
+        logits = trained_logits(config, drawn.fold)[:JUDGED]
+        one = judged(logits, config, drawn) | calibrated(logits, drawn)
+        return one | without_unclicked(logits, config.logq, drawn), (
+            f"{arm}, {kind}, {seed}: scale {one['scale']:.2f}, the rule recovers "
+            f"{one['by_rule']:.3f}, calibrated {one['calibrated_rule']:.3f}"
+        )
 
-    points = {**labels, "strength": STRENGTHS, "removed": REMOVED}
-    return collect(options, NAME, AXES, points, found())
+    found = measured(options, points, measure)
+    labels = {"strength": STRENGTHS, "removed": REMOVED}
+    return collect(options, NAME, AXES, {**points, **labels}, found)
 
 
 # Ways to serve a model; a "best" one is chosen for each seed by the other seeds.
@@ -324,7 +322,6 @@ POPULARITY, ELECTRONICS = "popularity", "electronic"
 BELOW, BEHIND, NEAR, FACTOR = 0.02, 0.01, 0.3, 1.25
 LARGEST_SCALE, LARGEST_THERE = 1.0, 0.6
 BESIDE = 0.2  # lines between two marks of the figure
-Way = dict[str, Named]  # a, b and the share recovered
 
 
 def others(values: Named) -> Named:
@@ -338,21 +335,22 @@ def best(scores: Named, values: Named, over: str) -> Named:
     return each(lambda score, value: value[score.argmax()], scores, values, over=over)
 
 
-def best_pair(scores: Named, shares: Named) -> Way:
-    """Served with the pair of the highest score."""
+def best_pair(scores: Named, shares: Named) -> tuple[Named, Named, Named]:
+    """Served with the pair of the highest score: a, b and the share recovered."""
     scores, shares = (
         one.stacked("pair", "strength", "removed") for one in (scores, shares)
     )
     pairs = scores.labels["pair"]
     a, b = (Named(np.array(part), {"pair": pairs}) for part in zip(*pairs, strict=True))
-    return {
-        name: best(scores, values, "pair")
-        for name, values in {"a": a, "b": b, "recovered": shares}.items()
-    }
+    a, b, recovered = (best(scores, values, "pair") for values in (a, b, shares))
+    return a, b, recovered
 
 
-def ways(data: Data) -> dict[str, Way]:
-    """Each way to serve. What is best is chosen on the other seeds, to be fair."""
+def ways(data: Data) -> Data:
+    """By way to serve: a, b and the share recovered.
+
+    What is best is chosen on the other seeds, to be fair.
+    """
     shares, rule, arms = data["recovered"], data["rule"], data.labels("arm")
     in_loss = Named(np.array([arm(name).logq for name in arms]), {"arm": arms})
     none, fit = rule * 0.0, (data["scale"], data["share"])
@@ -365,20 +363,20 @@ def ways(data: Data) -> dict[str, Way]:
             lambda *fit: getattr(Calibration(*fit).by_impressions(), part), *fit
         )
 
-    def way(a: Named, b: Named, recovered: Named) -> Way:
-        return {"a": a, "b": b, "recovered": recovered}
-
     alone, prior = shares.at(removed=[0.0]), each(by_rule, *fit, rule) + in_loss
     by_both = by_rate("prior") + in_loss, by_rate("exposure")
-    return {
-        RULE: way(rule, none, data["by_rule"]),
-        CALIBRATED_RULE: way(prior, none, data["calibrated_rule"]),
+    by_way = {
+        RULE: (rule, none, data["by_rule"]),
+        CALIBRATED_RULE: (prior, none, data["calibrated_rule"]),
         STRENGTH: best_pair(others(alone), alone),
-        RATE: way(none + 1.0, none + 1.0, shares.at(strength=1.0, removed=1.0)),
-        CALIBRATED_RATE: way(*by_both, data["calibrated_rate"]),
+        RATE: (none + 1.0, none + 1.0, shares.at(strength=1.0, removed=1.0)),
+        CALIBRATED_RATE: (*by_both, data["calibrated_rate"]),
         BY_WEIGHTED: best_pair(data["weighted"], shares),
         PAIR: best_pair(others(shares), shares),
     }
+    parts = zip(("a", "b", "recovered"), zip(*by_way.values(), strict=True))
+    found = {name: joined("served", dict(zip(by_way, part))) for name, part in parts}
+    return Data(data.header, found)
 
 
 def without(data: Data) -> Data | None:
@@ -395,27 +393,19 @@ def without(data: Data) -> Data | None:
 
 def calibration_frame(data: Data) -> pd.DataFrame:
     """One row per arm, kind and way: recovered, its interval, mean a, b and scale."""
-    by_way = ways(data)
-    found = {
-        name: joined("served", {way: parts[name] for way, parts in by_way.items()})
-        for name in ("recovered", "a", "b")
-    }
-    found |= {name: data[name] for name in FIT}
-    for name in ("a", "b", *FIT):
-        found[name] = found[name].mean_over("seed")
-    return tidy(found).rename(columns={"kind": "exposure"})
+    found = {**ways(data), **{name: data[name] for name in FIT}}
+    means = {name: found[name].mean_over("seed") for name in ("a", "b", *FIT)}
+    return tidy({"recovered": found["recovered"], **means}).rename(
+        columns={"kind": "exposure"}
+    )
 
 
 def verdicts(data: Data) -> list[list[str]]:
     """Each part of the prediction: the statement, what was measured, the verdict."""
     out, by_way = [], ways(data)
     for place in places({n: data.labels(n) for n in ("arm", "kind")}):
-        found = {
-            way: {name: values.at(**place) for name, values in parts.items()}
-            for way, parts in by_way.items()
-        }
-        where = f"{place['arm']}, {place['kind']}: "
-        for text, values, low, high in stated(data.at(**place), place["kind"], found):
+        where, here = f"{place['arm']}, {place['kind']}: ", data.at(**place)
+        for text, values, low, high in stated(here, place["kind"], by_way.at(**place)):
             out.append(claim(where + text, values, low, high))
     clicked = without(data)
     if clicked and WITH_LOGQ in data.labels("arm"):
@@ -451,13 +441,13 @@ def _of_clicked(found: Data) -> list[list[str]]:
 Stated = tuple[str, Named, float, float]  # that the number lies between two
 
 
-def stated(here: Data, kind: str, found: dict[str, Way]) -> list[Stated]:
+def stated(here: Data, kind: str, found: Data) -> list[Stated]:
     """What the prediction says of an arm and a kind of exposure."""
     scale = here["scale"]
     tried = here["recovered"].at(removed=0.0).reduce("strength", np.argmax)
     top = tried.map(lambda n: np.array(here.labels("strength"))[n])
-    off = {way: top - found[way]["a"] for way in (RULE, CALIBRATED_RULE)}
-    nearer = off[RULE].map(np.abs) - off[CALIBRATED_RULE].map(np.abs)
+    far, off = (top - found["a"].at(served=way) for way in (RULE, CALIBRATED_RULE))
+    nearer = far.map(np.abs) - off.map(np.abs)
     below = np.nextafter(LARGEST_SCALE, 0.0)
     out: list[Stated] = [(f"scale below {LARGEST_SCALE:g}", scale, 0.0, below)]
     if here.header["dataset"] == ELECTRONICS:
@@ -471,7 +461,7 @@ def stated(here: Data, kind: str, found: dict[str, Way]) -> list[Stated]:
         _more(found, CALIBRATED_RATE, BY_WEIGHTED, BEHIND),
         (
             f"the best strength is within {NEAR:g} of the calibrated rule's",
-            *(off[CALIBRATED_RULE], -NEAR, NEAR),
+            *(off, -NEAR, NEAR),
         ),
         (
             "the best strength is nearer to the calibrated rule's than to the rule's",
@@ -479,17 +469,16 @@ def stated(here: Data, kind: str, found: dict[str, Way]) -> list[Stated]:
         ),
     ]
     if KINDS[kind].spread:
-        own = best_pair(here["recovered"], here["recovered"])
+        _, removed, _ = best_pair(here["recovered"], here["recovered"])
         text = f"b of the best pair is 1 / scale times {1 / FACTOR:g} to {FACTOR:g}"
-        out.append((text, own["b"] * scale, 1 / FACTOR, FACTOR))
+        out.append((text, removed * scale, 1 / FACTOR, FACTOR))
     return out
 
 
-def _more(
-    found: dict[str, Way], one: str, other: str, lost: float | None = None
-) -> Stated:
+def _more(found: Data, one: str, other: str, lost: float | None = None) -> Stated:
     """That one way recovers more than another, or not much less."""
-    gain = found[one]["recovered"] - found[other]["recovered"]
+    here, there = (found["recovered"].at(served=way) for way in (one, other))
+    gain = here - there
     if lost is None:
         return f"'{one}' recovers more than '{other}'", gain, MORE, np.inf
     text = f"'{one}' recovers at most {lost:g} less than '{other}'"

@@ -16,7 +16,7 @@ fully several times as much.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from numpy import ndarray
 from scipy import stats
 
 from experiments.arms import arm
-from experiments.kit import Data, Named, collect, each, joined, lines, places, tidy
+from experiments.kit import Data, Named, collect, each, joined, lines, measured, tidy
+from experiments.resolve import QUICK_EPOCHS
 from experiments.study import SIMULATED, Report, StudyOptions, described
 from research.config import Config
 from research.contrast import MORE
@@ -171,21 +172,19 @@ def run_dial(options: StudyOptions) -> Path:
     labels: dict[str, Sequence[Any]] = {"quality": spreads, "exposure": spreads}
     labels["correlation"] = correlations
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        for place in places({**labels, "seed": range(options.seeds)}):
-            world = make_synthetic(USERS, ITEMS, GROUPS, **place)
-            epochs = 2 if options.quick else None
-            shares, gains, rule = trained(world, place["seed"], epochs)
-            limit, limit_rule = population(world)
-            numbers = {"recovered": shares, "clicked": gains, "rule": rule}
-            yield place, {**numbers, "limit": limit, "limit_rule": limit_rule}
-            options.progress(
-                f"data set {place}: rule {rule:.2f} recovers "
-                + ", ".join(f"{n} {shares[a, -1]:.3f}" for a, n in enumerate(ARMS))
-            )
+    def measure(**place: Any) -> tuple[dict[str, Any], str]:
+        world = make_synthetic(USERS, ITEMS, GROUPS, **place)
+        epochs = QUICK_EPOCHS if options.quick else None
+        shares, gains, rule = trained(world, place["seed"], epochs)
+        limit, limit_rule = population(world)
+        numbers = {"recovered": shares, "clicked": gains, "rule": rule}
+        arms = ", ".join(f"{n} {shares[a, -1]:.3f}" for a, n in enumerate(ARMS))
+        line = f"data set {place}: rule {rule:.2f} recovers {arms}"
+        return {**numbers, "limit": limit, "limit_rule": limit_rule}, line
 
+    options = options._replace(dataset=SIMULATED)
     points = {**labels, "arm": ARMS, "strength": STRENGTHS}
-    return collect(options._replace(dataset=SIMULATED), NAME, AXES, points, found())
+    return collect(options, NAME, AXES, points, measured(options, labels, measure))
 
 
 FIXED = {"never": 0.0, "half": 0.5, "always": 1.0}

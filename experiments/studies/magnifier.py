@@ -19,7 +19,7 @@ gradient at temperature 0.02, 20 % at 0.1 and 1.2 % at 1, where all weigh the sa
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from experiments.arms import arm
-from experiments.kit import Data, Named, collect, lines, tidy
+from experiments.kit import Data, Named, collect, lines, measured, tidy
 from experiments.loaded import fold_of
 from experiments.studies.probe import make_point, models_of
 from experiments.studies.probe.estimators import draw_rows, probed_arm, score_gradient
@@ -209,24 +209,22 @@ def run_magnifier(options: StudyOptions) -> Path:
     temperatures = QUICK_TEMPERATURES if quick else TEMPERATURES
     rows = QUICK_ROWS if quick else ROWS
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, ndarray]]]:
-        for seed in range(options.seeds):
-            config = dataclasses.replace(
-                arm("full-softmax", options.config()),
-                epochs=QUICK_EPOCHS if quick else EPOCHS,
-                seed=seed,
-            )
-            measured = shares(config, options.data_dir, temperatures, rows)
-            yield {"seed": seed}, measured
-            of_trained = measured["measured"][-1, :, 1]
-            options.progress(
-                f"seed {seed}, trained: the {KS[1]} hardest get {of_trained[0]:.3f} of "
-                f"the gradient at {temperatures[0]:g}, {of_trained[-1]:.3f} at "
-                f"{temperatures[-1]:g}"
-            )
+    def measure(seed: int) -> tuple[dict[str, ndarray], str]:
+        config = dataclasses.replace(
+            arm("full-softmax", options.config()),
+            epochs=QUICK_EPOCHS if quick else EPOCHS,
+            seed=seed,
+        )
+        found = shares(config, options.data_dir, temperatures, rows)
+        least, most = found["measured"][-1, [0, -1], 1]  # trained
+        return found, (
+            f"seed {seed}, trained: the {KS[1]} hardest get {least:.3f} of the "
+            f"gradient at {temperatures[0]:g}, {most:.3f} at {temperatures[-1]:g}"
+        )
 
+    found = measured(options, {}, measure)
     points = {"temperature": temperatures}
-    return collect(options, NAME, AXES, points, found(), rows=rows)
+    return collect(options, NAME, AXES, points, found, rows=rows)
 
 
 def report_magnifier(stored: Stored) -> Report:

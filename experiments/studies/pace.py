@@ -27,11 +27,9 @@ from jaxtyping import Float
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy import ndarray
 
-from experiments.arms import arm
 from experiments.bench.ours import portions
 from experiments.bench.protocol import take_turns
-from experiments.grid import SHORTER
-from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
+from experiments.kit import Data, Named, claim, collect, each, lines, measured, tidy
 from experiments.loaded import prepared_run
 from experiments.serve import metric_means, serve
 from experiments.study import OVER_SEEDS, Report, StudyOptions, described
@@ -49,8 +47,9 @@ ARMS = (
     *("in-batch", "in-batch+logq", "mixed+logq", "mixed-popularity+logq"),
     *("uniform-softmax", REFERENCE),
 )
-# By data set, what validation chose for each arm: temperature and learning rate, of 14
-# trials on MovieLens 100K and of 6 on 1M.
+TUNED = "temperature", "learning_rate"
+# By data set, what validation chose for each arm, of 14 trials on MovieLens 100K and of
+# 6 on 1M.
 CHOSEN: dict[str, dict[str, tuple[float, float]]] = {
     "ml-100k": {
         "in-batch": (0.3, 1e-3),
@@ -81,27 +80,22 @@ TURNS, STEPS = 7, 10  # portions of steps that an arm is timed with
 def run_pace(options: StudyOptions) -> Path:
     """Trains and times each arm on a data set; returns the records."""
     changes = {"fit_on": "train", "left_out": "fitted", "evaluate_every": 1}
-    base = options.config(**changes, **SHORTER.get(options.dataset, {}))
     chosen = CHOSEN.get(name_of(options.dataset), {})
-    configs = {name: arm(name, base) for name in ARMS}
-    for name, (temperature, rate) in chosen.items():
-        configs[name] = dataclasses.replace(
-            configs[name], temperature=temperature, learning_rate=rate
-        )
-    if options.quick:
-        configs = {n: dataclasses.replace(c, epochs=2) for n, c in configs.items()}
+    configs = {
+        name: options.arm(name, **changes, **dict(zip(TUNED, chosen.get(name, ()))))
+        for name in ARMS
+    }
     runs = {n: prepared_run(config, options.data_dir) for n, config in configs.items()}
     reference = runs[REFERENCE]
     batch, clicks = reference.config.batch, len(reference.fold.fitted.item)
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        for place in places({"arm": ARMS, "seed": range(options.seeds)}):
-            config = dataclasses.replace(configs[place["arm"]], seed=place["seed"])
-            curve = validated(prepared_run(config, options.data_dir))
-            yield place, {"curves": curve}
-            options.progress(
-                f"{place['arm']}, seed {place['seed']}: best {max(curve):.4f}"
-            )
+    def measure(arm: str, seed: int) -> tuple[dict[str, Any], str]:
+        config = dataclasses.replace(configs[arm], seed=seed)
+        curve = validated(prepared_run(config, options.data_dir))
+        return {"curves": curve}, f"{arm}, seed {seed}: best {max(curve):.4f}"
+
+    def found() -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+        yield from measured(options, {"arm": ARMS}, measure)
         seconds = step_seconds(runs, 2 if options.quick else TURNS)
         for name, config in configs.items():
             numbers: dict[str, Any] = {"step_seconds": seconds[name]}

@@ -20,7 +20,7 @@ coverage of any other, the temperature of highest recall has more recall.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,17 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from experiments.arms import arm
-from experiments.grid import SHORTER
-from experiments.kit import Data, Named, claim, collect, draw, each, lines, places, tidy
+from experiments.kit import (
+    Data,
+    Named,
+    claim,
+    collect,
+    draw,
+    each,
+    lines,
+    measured,
+    tidy,
+)
 from experiments.loaded import fold_of, prepared_run
 from experiments.serve import calibrated, metric_means, serve
 from experiments.studies import STUDIES
@@ -39,6 +47,7 @@ from experiments.study import OVER_SEEDS, Report, StudyOptions, described
 from research.calibration import NoScale
 from research.config import Config
 from research.contrast import MORE
+from research.evaluate.top_k import seen_items_of
 from research.prepare import Prepared, prepare
 from research.report.pages import interval_table, seeds_text
 from research.report.pictures import (
@@ -74,32 +83,20 @@ def run_trade_off(options: StudyOptions) -> Path:
     A quick run has two temperatures.
     """
     temperatures = TEMPERATURES[1:4:2] if options.quick else TEMPERATURES
-    labels: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
-    labels["temperature"] = temperatures
+    points: dict[str, Sequence[Any]] = {"arm": options.arms or STUDIES[NAME].arms}
+    points["temperature"] = temperatures
 
-    def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        for place in places({**labels, "seed": range(options.seeds)}):
-            config = config_at(options, place["temperature"], place["seed"])
-            numbers = by_total(arm(place["arm"], config), options.data_dir)
-            yield place, numbers
-            recall, coverage = (
-                numbers[name][TOTALS.index(1.0)] for name in NUMBERS[:2]
-            )
-            options.progress(
-                f"{place['arm']}, temperature {place['temperature']:g}, seed "
-                f"{place['seed']}: at a total of 1 recall@20 {recall:.4f}, coverage@20 "
-                f"{coverage:.3f}"
-            )
+    def measure(arm: str, temperature: float, seed: int) -> tuple[dict[str, Any], str]:
+        changes = {"temperature": temperature, "seed": seed, "left_out": "fitted"}
+        found = by_total(options.arm(arm, **changes), options.data_dir)
+        recall, coverage = (found[name][TOTALS.index(1.0)] for name in NUMBERS[:2])
+        return found, (
+            f"{arm}, temperature {temperature:g}, seed {seed}: at a total of 1 "
+            f"recall@20 {recall:.4f}, coverage@20 {coverage:.3f}"
+        )
 
-    return collect(options, NAME, AXES, {**labels, "total": TOTALS}, found())
-
-
-def config_at(options: StudyOptions, temperature: float, seed: int) -> Config:
-    """The config of one of these runs; a quick one's has two epochs."""
-    changes = {"temperature": temperature, **SHORTER.get(options.dataset, {})}
-    if options.quick:
-        changes["epochs"] = 2
-    return options.config(left_out="fitted", seed=seed, **changes)
+    found = measured(options, points, measure)
+    return collect(options, NAME, AXES, {**points, "total": TOTALS}, found)
 
 
 def by_total(config: Config, data_dir: str | None) -> dict[str, Any]:
@@ -161,24 +158,11 @@ def fitted_total(run: Prepared, vectors: Vectors) -> float:
 
 def of_users(fold: Fold, users: Int[ndarray, " v"]) -> Fold:
     """The phase judged by those of its users alone, [v]; all of them are its own."""
-    kept = np.isin(fold.held_user, users)
-    times, removed = fold.held_time, fold.removed
-    if removed is not None:
-        offsets, items = removed
-        sizes, rows = np.diff(offsets), np.isin(fold.evaluated, users)
-        removed = (
-            np.concatenate([[0], np.cumsum(sizes[rows])]),
-            items[np.repeat(rows, sizes)],
-        )
-    return check(
-        fold._replace(
-            held_user=fold.held_user[kept],
-            held_item=fold.held_item[kept],
-            held_time=None if times is None else times[kept],
-            evaluated=users,
-            removed=removed,
-        )
-    )
+    rows, (offsets, items) = np.isin(fold.evaluated, users), seen_items_of(fold)
+    sizes = np.diff(offsets)
+    ends = np.concatenate([[0], np.cumsum(sizes[rows])])
+    seen = ends, items[np.repeat(rows, sizes)]
+    return check(fold._replace(evaluated=users, removed=seen))
 
 
 def chosen(here: Data) -> float:

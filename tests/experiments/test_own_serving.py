@@ -12,7 +12,7 @@ from research.files import read_arrays, read_json
 from research.saved.files import load_model
 from research.types import InputError
 from tests.data.own import write
-from tests.studies.tastes import write_tastes
+from tests.studies.made import write_tastes
 
 
 def with_impressions(folder, shop, shown):

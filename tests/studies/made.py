@@ -1,80 +1,70 @@
-"""The small world's arms, and estimates of them by sampling."""
+"""Data sets that are made, and the page of a study from records that are made."""
 
-import jax
-import jax.numpy as jnp
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
-from experiments.studies.probe.estimators import (
-    ESTIMATORS,
-    BiasEstimate,
-    ProbedArm,
-    SmallWorld,
-    draw_laws,
-    draw_rows,
-    enumerated_bias,
-    estimator_config,
-    estimator_sources,
-    probed_arm,
-    score_gradient,
-)
+from experiments.arms import arm
+from experiments.studies import STUDIES
+from experiments.study import StudyOptions, report_study
 from research.config import Config
-from research.negatives.source import Source
-from research.types import Pairs
+from research.report.records import Stored, load_stored, save_stored
 
-Ids = tuple[jax.Array, ...]
-
-
-def small_arm(
-    world: SmallWorld,
-    name: str,
-    n: int,
-    masked: bool = False,
-    sources: tuple[Source, ...] | None = None,
-    **changes: float,
-) -> ProbedArm:
-    """An estimator on the small world, with a mutation of its config or its sources."""
-    config = estimator_config(name, n, masked)
-    if changes:
-        config = Config(**{**config.__dict__, **changes})
-    return probed_arm(config, world.pool, sources or estimator_sources(name, config))
+GROUPS = 4
 
 
-def exactly(
-    worlds: tuple[SmallWorld, SmallWorld], name: str, n: int, arm: ProbedArm
-) -> tuple[BiasEstimate, BiasEstimate]:
-    """The arm's bias at the truth and away, by enumeration of its draws."""
-    names = ESTIMATORS[name].sources
-    own_out = arm.config.leave_own_out and not arm.config.mask_same_item
-    laws = draw_laws(names, worlds[0], own_out)
-    return enumerated_bias(arm, (n // len(names),) * len(names), laws, worlds)
+def _write(folder: Path, **columns: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    pd.DataFrame(columns).to_csv(folder / "interactions.csv", index=False)
+    return folder
 
 
-def pairs_of(world: SmallWorld) -> Pairs:
-    """Pairs whose candidates have the pool's counts, rounded."""
-    counts = np.asarray(world.pool.counts).round().astype(int)
-    candidate = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    zero = jnp.zeros(len(candidate), jnp.int32)
-    return Pairs(zero, zero, jnp.asarray(candidate), jnp.ones(len(candidate)))
+def given_folder(folder: Path, untested: int = 0, chance: Any = 0.2) -> Path:
+    """Made interactions with a part column; the first users have no test item."""
+    draw = np.random.default_rng(0)
+    users, items = np.nonzero(draw.random((40, 120)) < chance)
+    part = np.where(draw.random(len(users)) < 0.2, "test", "train")
+    part[users < untested] = "train"
+    return _write(folder, user=users, item=items, part=part).parent
 
 
-def sampled_gradient(
-    world: SmallWorld,
-    arm: ProbedArm,
-    user: int,
-    positive: int,
-    rows: int,
-    seed: int = 0,
-) -> np.ndarray:
-    """Gradients of many rows of one user and positive, each with draws of its own."""
-    own = jnp.full(rows, positive, jnp.int32)
-    scores = jnp.broadcast_to(world.scores[user], (rows, world.scores.shape[1]))
+def write_tastes(folder: Path, users: int = 300, items: int = 160, even=False) -> Path:
+    """A folder with made interactions, a fifth of them test.
 
-    @jax.jit
-    def run(key: jax.Array) -> jax.Array:
-        ids = draw_rows(
-            key, arm, pairs_of(world), own, world.pool,
-            leave_own_out=arm.config.leave_own_out,
-        )  # fmt: skip
-        return score_gradient(arm, scores, own, ids, world.pool)
+    Args:
+      folder: made here.
+      users: how many.
+      items: how many; each group of users likes one group of them.
+      even: whether test items are drawn evenly from the catalogue.
+    """
+    draw = np.random.default_rng(0)
+    popularity = 0.9 * (1 + np.arange(items)) ** -0.4
+    same = np.arange(users)[:, None] % GROUPS == np.arange(items) % GROUPS
+    user, item = np.nonzero(
+        draw.random(same.shape) < popularity * np.where(same, 1, 0.2)
+    )
+    clicks = np.bincount(item, minlength=items)
+    chance = 0.2 * len(item) / items / clicks[item] if even else 0.2
+    part = np.where(draw.random(len(item)) < np.minimum(chance, 0.7), "test", "train")
+    return _write(folder, user=user, item=item, part=part)
 
-    return np.asarray(run(jax.random.key(seed)))
+
+def small_arm(options: StudyOptions, name: str, **changes: Any) -> Config:
+    """The config of an arm that learns these tastes within seconds."""
+    changes |= {"batch": 32, "learning_rate": 0.02, "epochs": 4}
+    return dataclasses.replace(arm(name, options.config()), **changes)
+
+
+def page_of(records: Stored | Path, out: Path) -> str:
+    """The text of the page that is written with the tables and figures of records."""
+    if isinstance(records, Stored):
+        path = out / "made.npz"
+        records = save_stored(path, records.header, records.arrays, **records.content)
+    name = load_stored(records).header["grid"]
+    written = report_study(STUDIES[name], records, out)
+    assert {path.suffix for path in written} == {".csv", ".md", ".png"}
+    (page,) = (path for path in written if path.name == f"{name}.md")
+    return page.read_text()

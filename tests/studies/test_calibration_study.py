@@ -20,6 +20,7 @@ from experiments.studies.calibration import (
     RULE,
     STRENGTH,
     STRENGTHS,
+    Drawn,
     World,
     calibrated,
     drawn_exposure,
@@ -34,11 +35,8 @@ from experiments.studies.calibration import (
 from experiments.studies.dial import best_items, recovered
 from experiments.study import StudyOptions
 from research.config import Config
-from research.negatives.strength import correction_strength
-from research.positives import log_share
 from research.report.records import Stored, load_stored, study_header
-from tests.studies.reported import page_of
-from tests.studies.tastes import write_tastes
+from tests.studies.made import page_of, write_tastes
 
 PLAIN, CORRECTED = Config(), Config(logq=1.0)
 
@@ -50,29 +48,32 @@ def made_world(users=60, items=80):
     return World(relevance, popularity, np.full(users, 10))
 
 
+def drawn_from(world, log_exposure=0.0, truth=None):
+    """Clicks of a world, by which its most relevant items are to be found."""
+    log_exposure = np.broadcast_to(log_exposure, world.popularity.shape)
+    truth = best_items(world.relevance) if truth is None else truth
+    return Drawn(drawn_fold(world, log_exposure, 0), log_exposure, truth)
+
+
 def test_scores_that_are_too_spread_are_found_out():
     """Three times the true scores, noise beside: the truth comes back."""
     world = made_world(users=1500)
     log_exposure = drawn_exposure(world, KINDS["independent"], 0)
-    fold = drawn_fold(world, log_exposure, 0)
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    truth = best_items(world.relevance)
-    rule = correction_strength(log_q, log_exposure)
+    drawn = drawn_from(world, log_exposure)
     for times in (1.0, 3.0):
-        logits = times * (world.relevance + log_exposure - log_q)
-        found = calibrated(logits, log_exposure, rule, fold, truth)
+        logits = times * (world.relevance + log_exposure - drawn.log_q)
+        found = calibrated(logits, drawn)
         assert found["scale"] * times == pytest.approx(1.0, abs=0.1)
         assert found["share"] == pytest.approx(1.0, abs=0.15)
         assert found["calibrated_rate"] > 0.95
-    plain = recovered(logits + log_q - log_exposure, truth)
+    plain = recovered(logits + drawn.log_q - log_exposure, drawn.truth)
     assert found["calibrated_rate"] > plain + 0.1
 
 
 def test_scores_that_fit_no_scale_lose_no_other_cell():
     """A model of few clicks may rank clicked items below the others."""
     world = made_world(users=400)
-    fold, truth = drawn_fold(world, np.zeros(80), 0), best_items(world.relevance)
-    found = calibrated(-world.relevance, np.zeros(80), 1.0, fold, truth)
+    found = calibrated(-world.relevance, drawn_from(world))
     assert len(found) == 4
     assert np.isnan([*found.values()]).all()
 
@@ -80,11 +81,10 @@ def test_scores_that_fit_no_scale_lose_no_other_cell():
 def test_training_clicks_are_left_out_of_the_calibration():
     """A model that knows the training clicks by heart is not taken at its word."""
     world = made_world(users=400)
-    fold = drawn_fold(world, np.zeros(80), 0)
-    truth, logits = best_items(world.relevance), world.relevance.copy()
-    found = calibrated(logits, np.zeros(80), 1.0, fold, truth)
-    logits[fold.fitted.user, fold.fitted.item] += 30.0
-    known = calibrated(logits, np.zeros(80), 1.0, fold, truth)
+    drawn, logits = drawn_from(world), world.relevance.copy()
+    found = calibrated(logits, drawn)
+    logits[drawn.fold.fitted.user, drawn.fold.fitted.item] += 30.0
+    known = calibrated(logits, drawn)
     for name in ("scale", "share"):
         assert known[name] == pytest.approx(found[name], rel=1e-6)
 
@@ -92,22 +92,19 @@ def test_training_clicks_are_left_out_of_the_calibration():
 def test_without_unclicked_items_none_is_recovered_or_fitted():
     """A model that ranks items without a click first is then taken without them."""
     world = made_world(users=400)
-    log_exposure = np.where(np.arange(80) < 70, 0.0, -60.0)
-    fold = drawn_fold(world, log_exposure, 0)
-    new = fold.fitted.item_counts == 0
+    drawn = drawn_from(world, np.where(np.arange(80) < 70, 0.0, -60.0))
+    new = drawn.fold.fitted.item_counts == 0
     assert 10 <= new.sum() < 60
     logits = world.relevance + np.where(new, 50.0, 0.0)
-    truth = np.broadcast_to(new, logits.shape)
-    found = without_unclicked(logits, 1.0, log_exposure, 1.0, fold, truth)
+    drawn = drawn._replace(truth=np.broadcast_to(new, logits.shape))
+    found = without_unclicked(logits, 1.0, drawn)
     for name in ("by_rule", "by_strength", "calibrated_rule", "calibrated_rate"):
         assert not np.any(found[f"clicked_{name}"])
     scores = world.relevance.copy(), np.where(new, -40.0, world.relevance)
-    fits = [
-        without_unclicked(one, 1.0, log_exposure, 1.0, fold, truth) for one in scores
-    ]
+    fits = [without_unclicked(one, 1.0, drawn) for one in scores]
     assert fits[0]["clicked_scale"] == pytest.approx(fits[1]["clicked_scale"], rel=1e-6)
     assert found["clicked_scale"] == pytest.approx(fits[0]["clicked_scale"], rel=1e-6)
-    with_them = calibrated(logits, log_exposure, 1.0, fold, truth)
+    with_them = calibrated(logits, drawn)
     assert with_them["scale"] < 0.5 * found["clicked_scale"]
 
 
@@ -126,9 +123,9 @@ def test_a_quick_run_leaves_records_of_its_kinds(monkeypatch, tmp_path):
     assert stored.arrays["recovered"].shape == (2, 2, 2, *grid)
     exposure = drawn_exposure(world, KINDS["independent"], 1)
     fold, truth = drawn_fold(world, exposure, 1), best_items(world.relevance)
-    rule = float(stored.arrays["rule"][1, 1, 1])
-    one = calibrated(logits, exposure, rule, fold, truth)
-    for name, value in one.items():
+    drawn = Drawn(fold, exposure, truth)
+    assert stored.arrays["rule"][1, 1, 1] == pytest.approx(drawn.rule, rel=1e-6)
+    for name, value in calibrated(logits, drawn).items():
         found = stored.arrays[name]
         assert found.shape == (2, 2, 2)
         assert found[1, 1, 1] == pytest.approx(value, abs=1e-3)
@@ -169,8 +166,8 @@ def verdicts(records):
 
 def pair(records, way, **place):
     """The pair a, b of the first seed."""
-    found = ways(read(records))[way]
-    return tuple(found[n].at(**place, seed=0).item() for n in ("a", "b"))
+    found = ways(read(records)).at(served=way, **place, seed=0)
+    return tuple(found[name].item() for name in ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -307,57 +304,55 @@ def test_exposure_is_a_power_of_popularity_times_a_factor_of_each_item():
     assert not np.allclose(own, drawn_exposure(world, KINDS["independent"], 1))
 
 
-def test_each_pair_is_a_log_q_less_b_log_impressions():
-    world, draw = made_world(), np.random.default_rng(1)
+@pytest.fixture
+def random():
+    """Logits that know nothing, and clicks of an exposure that knows nothing, too."""
+    draw = np.random.default_rng(1)
     shown = draw.normal(size=80)
-    fold = drawn_fold(world, shown, 0)
-    logits = draw.normal(size=(60, 80))
-    log_q = log_share(fold.fitted.item_counts).astype(float)
-    truth = best_items(logits + 1.5 * log_q - 0.75 * shown)
-    found = judged(logits, PLAIN, shown, fold, truth)
+    return draw.normal(size=(60, 80)), drawn_from(made_world(), shown)
+
+
+def test_each_pair_is_a_log_q_less_b_log_impressions(random):
+    logits, drawn = random
+    log_q, shown = drawn.log_q, drawn.log_exposure
+    drawn = drawn._replace(truth=best_items(logits + 1.5 * log_q - 0.75 * shown))
+    found = judged(logits, PLAIN, drawn)
     best = STRENGTHS.index(1.5), REMOVED.index(0.75)
     assert found["recovered"][best] == 1.0
     assert (found["recovered"] == 1.0).sum() == 1
-    assert found["by_rule"] == recovered(logits + found["rule"] * log_q, truth)
+    assert found["by_rule"] == recovered(logits + found["rule"] * log_q, drawn.truth)
     # what the loss has already isn't added again
     for config, learned in (
         (CORRECTED, log_q),
         (Config(ips=1.0), -shown),
         (Config(logq=0.5, ips=0.5), 0.5 * (log_q - shown)),
     ):
-        inside = judged(logits + learned, config, shown, fold, truth)
+        inside = judged(logits + learned, config, drawn)
         np.testing.assert_allclose(inside["recovered"], found["recovered"], atol=1e-3)
         assert inside["by_rule"] == pytest.approx(found["by_rule"], abs=1e-3)
 
 
-def test_held_out_clicks_are_looked_for_among_the_others_and_weighted():
-    world, draw = made_world(), np.random.default_rng(1)
-    shown = draw.normal(size=80)
-    fold = drawn_fold(world, shown, 0)
-    logits = draw.normal(size=(60, 80))
-    truth = best_items(logits)
-    found = judged(logits, PLAIN, shown, fold, truth)
+def test_held_out_clicks_are_looked_for_among_the_others_and_weighted(random):
+    logits, drawn = random
+    fold, found = drawn.fold, judged(logits, PLAIN, drawn)
     hits = np.zeros(60)
     for user, held in zip(fold.held_user, fold.held_item, strict=True):
         mine = set(fold.fitted.item[fold.fitted.user == user])
         rest = [item for item in range(80) if item not in mine]
         top = sorted(rest, key=lambda item: -logits[user, item])[:20]
         hits[user] = held in top
-    weights = 1 / np.exp(shown[fold.held_item])
+    weights = 1 / np.exp(drawn.log_exposure[fold.held_item])
     assert found["clicked"][0, 0] == pytest.approx(hits.mean())
     expected = (hits * weights).sum() / weights.sum()
     assert found["weighted"][0, 0] == pytest.approx(expected)
     assert expected != pytest.approx(hits.mean(), abs=1e-3)
 
 
-def test_the_first_users_alone_are_judged():
-    world, draw = made_world(), np.random.default_rng(1)
-    shown = draw.normal(size=80)
-    fold = drawn_fold(world, shown, 0)
-    logits, truth = draw.normal(size=(60, 80)), best_items(world.relevance)
+def test_the_first_users_alone_are_judged(random):
+    logits, drawn = random
     parts = [
-        judged(logits[:users], PLAIN, shown, fold, truth[:users])["clicked"]
-        for users in (59, 60)
+        judged(logits[:n], PLAIN, drawn._replace(truth=drawn.truth[:n]))["clicked"]
+        for n in (59, 60)
     ]
     hits = 60 * parts[1] - 59 * parts[0]  # of the last user
     np.testing.assert_allclose(hits, hits.round(), atol=1e-9)

@@ -7,34 +7,13 @@ import pytest
 
 from experiments.kit import Data
 from experiments.studies import dial
-from experiments.studies.dial import (
-    AXES,
-    CLICKS,
-    GROUPS,
-    ITEMS,
-    STRENGTHS,
-    USERS,
-    best_items,
-    click_gain,
-    counted_twice,
-    dial_curve,
-    dial_figure,
-    dial_page,
-    nearest_best,
-    population,
-    recipe,
-    recovered,
-    regrets,
-    trained,
-    verdicts,
-)
 from experiments.study import StudyOptions
 from research.data.synthetic import Synthetic, made_fold, make_synthetic, relevance
 from research.positives import log_share
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
 from research.types import InputError
-from tests.studies.reported import page_of
+from tests.studies.made import page_of
 
 
 def test_a_total_counts_the_strength_in_the_loss(monkeypatch):
@@ -52,7 +31,7 @@ def test_a_total_counts_the_strength_in_the_loss(monkeypatch):
     shares, gains, rule = dial.trained(world, 0, None)
     assert in_loss == [0.0, 1.0]
     assert rule == pytest.approx(1)
-    assert (shares[:, STRENGTHS.index(1.2)] == 1).all()
+    assert (shares[:, dial.STRENGTHS.index(1.2)] == 1).all()
     assert (shares[:, -1] < 1).all()
     np.testing.assert_allclose(shares[0], shares[1])
     np.testing.assert_allclose(gains[0], gains[1])
@@ -63,7 +42,7 @@ SHAPE = 2, 2, 1, 3  # quality, exposure, correlation, seed
 
 def stored(best=0.7, rule=0.7, clicks=1.0):
     """Records in which every model recovers most at best, and clicks at clicks."""
-    strengths = np.array(STRENGTHS)
+    strengths = np.array(dial.STRENGTHS)
 
     def peaked(at):
         return 0.6 - 0.2 * np.abs(np.append(strengths, rule) - at)
@@ -88,11 +67,13 @@ def stored(best=0.7, rule=0.7, clicks=1.0):
 
 
 def dial_frame(records):
-    return dial.dial_frame(Data.of(records, AXES, strength=(*STRENGTHS, "rule")))
+    return dial.dial_frame(
+        Data.of(records, dial.AXES, strength=(*dial.STRENGTHS, "rule"))
+    )
 
 
 def by_statement(records):
-    return {row[0]: row[2] for row in verdicts(dial_frame(records))}
+    return {row[0]: row[2] for row in dial.verdicts(dial_frame(records))}
 
 
 def test_records_as_predicted_hold_and_others_fail():
@@ -111,22 +92,24 @@ def test_records_as_predicted_hold_and_others_fail():
 
 
 def test_the_regret_of_each_way_is_its_distance_from_the_best():
-    mean = {way: i.mean for way, i in regrets(dial_frame(stored()), "in-batch").items()}
+    mean = {
+        way: i.mean for way, i in dial.regrets(dial_frame(stored()), "in-batch").items()
+    }
     assert mean["rule"] == pytest.approx(0.0, abs=1e-6)
     assert mean["never"] == pytest.approx(0.14)
     assert mean["always"] == pytest.approx(0.06)
 
 
 def test_of_equally_good_strengths_the_nearest_to_the_rule_counts():
-    shares = np.zeros(len(STRENGTHS))
-    shares[[STRENGTHS.index(at) for at in (0.5, 1.0, 1.5)]] = 0.5
-    assert nearest_best(shares, 0.9) == 1.0
-    assert nearest_best(shares, -3.0) == 0.5
+    shares = np.zeros(len(dial.STRENGTHS))
+    shares[[dial.STRENGTHS.index(at) for at in (0.5, 1.0, 1.5)]] = 0.5
+    assert dial.nearest_best(shares, 0.9) == 1.0
+    assert dial.nearest_best(shares, -3.0) == 0.5
 
 
 def test_a_click_counts_by_its_rank_among_the_first_twenty():
     scores = -np.arange(40.0)[None]
-    gain = click_gain(scores, np.array([[0, 1, 19, 20]]))
+    gain = dial.click_gain(scores, np.array([[0, 1, 19, 20]]))
     expected = (1 / np.log2(2) + 1 / np.log2(3) + 1 / np.log2(21)) / 4
     np.testing.assert_allclose(gain, expected)
 
@@ -134,10 +117,10 @@ def test_a_click_counts_by_its_rank_among_the_first_twenty():
 def test_in_the_limit_the_rule_s_strength_recovers_almost_the_most():
     """A world of its own: popularity is half exposure, half quality."""
     world = make_synthetic(200, 150, groups=10, quality=1.0, exposure=1.0, seed=3)
-    shares, rule = population(world)
+    shares, rule = dial.population(world)
     assert 0.3 < rule < 0.7
     assert shares[-1] > shares[:-1].max() - 0.02
-    never, always = (shares[STRENGTHS.index(s)] for s in (0.0, 1.0))
+    never, always = (shares[dial.STRENGTHS.index(s)] for s in (0.0, 1.0))
     assert shares[-1] > max(never, always) + 0.05
 
 
@@ -146,20 +129,24 @@ def test_a_quick_study_has_the_four_corners(tmp_path, monkeypatch):
 
     def trained(world, seed, epochs):
         seen.append((world, seed, epochs))
-        return np.ones((2, len(STRENGTHS) + 1)), np.zeros((2, len(STRENGTHS) + 1)), 0.5
+        return (
+            np.ones((2, len(dial.STRENGTHS) + 1)),
+            np.zeros((2, len(dial.STRENGTHS) + 1)),
+            0.5,
+        )
 
     def made(*sizes, **place):
         return place
 
     monkeypatch.setattr(dial, "trained", trained)
     monkeypatch.setattr(dial, "make_synthetic", made)
-    limit = np.full(len(STRENGTHS) + 1, 0.9), 0.4
+    limit = np.full(len(dial.STRENGTHS) + 1, 0.9), 0.4
     monkeypatch.setattr(dial, "population", lambda world: limit)
     stored = load_stored(dial.run_dial(StudyOptions(tmp_path, quick=True)))
     ends = [(q, e) for q in (0.0, 1.0) for e in (0.0, 1.0)]
     assert [(world["quality"], world["exposure"]) for world, *_ in seen] == ends
     assert {epochs for *_, epochs in seen} == {2}
-    assert stored.arrays["recovered"].shape == (2, 2, 2, 1, 1, len(STRENGTHS) + 1)
+    assert stored.arrays["recovered"].shape == (2, 2, 2, 1, 1, len(dial.STRENGTHS) + 1)
     assert stored.arrays["limit_rule"][1, 1, 0, 0] == np.float32(0.4)
     assert stored.header["dataset"] == "simulated"
     assert len(dial_frame(stored)) == 4 * 3
@@ -167,16 +154,16 @@ def test_a_quick_study_has_the_four_corners(tmp_path, monkeypatch):
 
 def test_data_sets_that_another_correlation_has_too_are_counted():
     one = stored()
-    assert counted_twice(dial_frame(one)) == 0
-    assert "repeat another" not in dial_page(dial_frame(one))[0]
+    assert dial.counted_twice(dial_frame(one)) == 0
+    assert "repeat another" not in dial.dial_page(dial_frame(one))[0]
     names = ("limit", "rule", "limit_rule")
     arrays = {name: np.concatenate([one.arrays[name]] * 2, axis=2) for name in names}
     for name in ("recovered", "clicked"):
         arrays[name] = np.concatenate([one.arrays[name]] * 2, axis=3)
     arrays = {**one.arrays, **arrays, "correlations": np.array([0.0, 0.7])}
     frame = dial_frame(Stored(one.header, {}, arrays))
-    assert counted_twice(frame) == 2 * 3  # at both spreads of quality, each seed
-    assert "6 of the data sets repeat another one" in dial_page(frame)[0]
+    assert dial.counted_twice(frame) == 2 * 3  # at both spreads of quality, each seed
+    assert "6 of the data sets repeat another one" in dial.dial_page(frame)[0]
 
 
 def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
@@ -189,14 +176,14 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
 @pytest.mark.slow
 def test_a_curve_holds_what_the_study_measures():
     world = make_synthetic(40, 60, 8, quality=0.5, exposure=1.0, seed=1)
-    frame = dial_curve(world, seed=3, epochs=1)
-    recovered, clicked, rule = trained(world, 3, 1)
+    frame = dial.dial_curve(world, seed=3, epochs=1)
+    recovered, clicked, rule = dial.trained(world, 3, 1)
     assert (frame.rule == rule).all()
     for n, (_, line) in enumerate(frame.groupby("arm", sort=False)):
-        np.testing.assert_allclose(line.strength, STRENGTHS)
+        np.testing.assert_allclose(line.strength, dial.STRENGTHS)
         np.testing.assert_allclose(line.recovered, recovered[n, :-1])
         np.testing.assert_allclose(line.clicked, clicked[n, :-1])
-    drawing = dial_figure(frame)
+    drawing = dial.dial_figure(frame)
     panel = drawing.figure.axes[0]
     lines = {line.get_label(): line for line in panel.lines}
     assert set(lines) >= {"in-batch", "in-batch+logq", "rule"}
@@ -209,41 +196,45 @@ def test_a_curve_holds_what_the_study_measures():
 def test_no_epoch_and_too_few_items_are_refused():
     world = make_synthetic(40, 60, 8, seed=1)
     with pytest.raises(InputError, match="epochs is 0"):
-        dial_curve(world, epochs=0)
+        dial.dial_curve(world, epochs=0)
     with pytest.raises(InputError, match="10 items: the best 20 need as many"):
-        dial_curve(make_synthetic(40, 10, 8, seed=1), epochs=1)
+        dial.dial_curve(make_synthetic(40, 10, 8, seed=1), epochs=1)
 
 
 MARGIN = 0.2  # of the truly best 20, fixed before any run
 
 
 def _trained(name: str, world: Synthetic, seed: int, epochs: int) -> float:
-    done = train(recipe(name, seed, epochs), made_fold(world, CLICKS, seed))
+    done = train(dial.recipe(name, seed, epochs), made_fold(world, dial.CLICKS, seed))
     scores = done.user_vectors @ done.item_vectors.T
-    return recovered(scores, best_items(relevance(world)))
+    return dial.recovered(scores, dial.best_items(relevance(world)))
 
 
 def test_without_exposure_bias_log_q_finds_what_users_would_choose():
     """At the reference Zipf exponent of 1; three epochs are enough for the margin."""
-    world = make_synthetic(USERS, ITEMS, GROUPS, quality=1.0, exposure=0.0, seed=5)
+    world = make_synthetic(
+        dial.USERS, dial.ITEMS, dial.GROUPS, quality=1.0, exposure=0.0, seed=5
+    )
     plain, corrected = (
         _trained(name, world, 5, 3) for name in ("in-batch", "in-batch+logq")
     )
     assert corrected > plain + MARGIN
     assert corrected > 0.5
-    assert CLICKS < ITEMS
+    assert dial.CLICKS < dial.ITEMS
 
 
 def test_recovered_is_one_for_the_truth_and_the_chance_level_for_noise():
-    world = make_synthetic(50, ITEMS, GROUPS, seed=1)
+    world = make_synthetic(50, dial.ITEMS, dial.GROUPS, seed=1)
     ones = np.ones((50, 1))
     truth = np.concatenate([world.users, ones], axis=1)
     items = np.concatenate([world.groups[world.group], world.quality[:, None]], axis=1)
     np.testing.assert_allclose(truth @ items.T, relevance(world), atol=1e-4)
-    assert recovered(truth @ items.T, best_items(relevance(world))) == 1.0
-    noise = np.random.default_rng(0).normal(size=(2, ITEMS, 8))
-    by_chance = recovered(noise[0, :50] @ noise[1].T, best_items(relevance(world)))
-    assert by_chance == pytest.approx(20 / ITEMS, abs=0.02)
+    assert dial.recovered(truth @ items.T, dial.best_items(relevance(world))) == 1.0
+    noise = np.random.default_rng(0).normal(size=(2, dial.ITEMS, 8))
+    by_chance = dial.recovered(
+        noise[0, :50] @ noise[1].T, dial.best_items(relevance(world))
+    )
+    assert by_chance == pytest.approx(20 / dial.ITEMS, abs=0.02)
 
 
 def test_ties_at_the_last_place_go_to_the_first_items():
@@ -251,4 +242,4 @@ def test_ties_at_the_last_place_go_to_the_first_items():
     expected = np.zeros(scores.shape, bool)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :20]
     np.put_along_axis(expected, order, True, axis=1)
-    assert (best_items(scores) == expected).all()
+    assert (dial.best_items(scores) == expected).all()

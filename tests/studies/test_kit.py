@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from experiments.kit import Data, Named, claim, collect, each, joined, places, tidy
-from experiments.studies import STUDIES
-from experiments.study import StudyOptions, report_study
+from experiments.study import StudyOptions
 from research.report.intervals import over_seeds, two_way
-from research.report.records import load_stored, save_stored
-from research.types import InputError
+from research.report.records import load_stored
 
 LABELS = {"arm": ("a", "b"), "seed": (0, 1, 2), "total": (0.0, 0.5, 1.0, 1.5)}
 VALUES = np.random.default_rng(0).normal(size=(2, 3, 4))
@@ -90,8 +88,9 @@ def test_what_is_collected_is_read_back_by_its_axes(tmp_path, monkeypatch):
     assert data.labels("total") == LABELS["total"]
 
 
-def test_records_with_other_axes_are_refused_in_one_line(tmp_path):
-    header = {"grid": "magnifier", "dataset": "made", "quick": False}
-    path = save_stored(tmp_path / "x.npz", header, {"measured": np.zeros((2, 3))})
-    with pytest.raises(InputError, match=r"x\.npz: not what study magnifier reads"):
-        report_study(STUDIES["magnifier"], path, tmp_path)
+def test_an_arm_of_a_study_trains_as_long_as_in_a_grid_there(tmp_path):
+    options = StudyOptions(tmp_path, "ml-1m")
+    config = options.arm("in-batch+logq", seed=3)
+    assert (config.logq, config.seed) == (1.0, 3)
+    assert (config.batch, config.epochs) == (1024, 10)
+    assert options._replace(quick=True).arm("in-batch", epochs=9).epochs == 2

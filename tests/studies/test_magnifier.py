@@ -8,11 +8,9 @@ import pytest
 
 import experiments.studies.magnifier as magnifier
 from experiments.arms import arm
-from experiments.kit import Data, Named
 from experiments.studies.magnifier import (
     formula_share,
     magnifier_figure,
-    magnifier_frame,
     measure_magnifier,
     measured_share,
     run_magnifier,
@@ -22,7 +20,7 @@ from research.config import Config
 from research.prepare import prepare
 from research.report.records import load_stored
 from research.types import InputError
-from tests.studies.reported import page_of
+from tests.studies.made import page_of
 from tests.world import made_fold
 
 KS = (1, 3)
@@ -59,36 +57,15 @@ def test_the_positive_is_no_negative_however_high_it_scores():
     np.testing.assert_array_equal(*shares)
 
 
-def test_the_frame_has_a_row_for_each_model_temperature_and_k():
-    shares = np.arange(2 * 2 * 2 * 3).reshape(2, 2, 2, 3) / 24
-    labels = {"model": magnifier.MODELS, "temperature": (0.1, 1.0), "k": KS}
-    labels["seed"] = range(3)
-    arrays = {"measured": Named(shares, labels), "formula": Named(shares / 2, labels)}
-    frame = magnifier_frame(Data({}, arrays))
-    assert len(frame) == 8
-    row = frame[(frame.model == "trained") & (frame.temperature == 0.1)].iloc[0]
-    assert row.share == pytest.approx(shares[1, 0, 0].mean())
-    assert row.formula == pytest.approx(shares[1, 0, 0].mean() / 2)
-    assert row.share_low < row.share < row.share_high
+WHOLE = magnifier.EPOCHS, magnifier.TEMPERATURES, magnifier.ROWS
+QUICK = magnifier.QUICK_EPOCHS, magnifier.QUICK_TEMPERATURES, magnifier.QUICK_ROWS
 
 
-@pytest.mark.slow
-def test_a_quick_study_writes_its_records_table_and_figure(tmp_path, monkeypatch):
-    """On the made fold: the study's own path from towers to files."""
-    monkeypatch.setattr(magnifier, "fold_of", lambda *_: made_fold())
-    monkeypatch.setattr(magnifier, "KS", KS)
-    monkeypatch.setattr(magnifier, "QUICK_TEMPERATURES", (0.02, 1.0))
-    digest = type("Ratings", (), {"digest": "made"})
-    monkeypatch.setattr("experiments.loaded.ratings_of", lambda *_: digest)
-    lines: list[str] = []
-    options = StudyOptions(tmp_path, quick=True, progress=lines.append)
-    page = page_of(run_magnifier(options), tmp_path)
-    assert "A quick run" in page
-    assert len(lines) == 1
-
-
-def test_a_whole_study_trains_each_seed_for_all_epochs(tmp_path, monkeypatch):
-    seen = []
+@pytest.mark.parametrize(("quick", "size"), [(False, WHOLE), (True, QUICK)])
+def test_a_whole_study_trains_each_seed_for_all_epochs(
+    quick, size, tmp_path, monkeypatch
+):
+    seen, lines = [], []
 
     def shares(config, data_dir, temperatures, rows):
         seen.append((config.seed, config.epochs, temperatures, rows))
@@ -96,12 +73,16 @@ def test_a_whole_study_trains_each_seed_for_all_epochs(tmp_path, monkeypatch):
         return {"measured": made, "formula": made - 0.1 * config.seed}
 
     monkeypatch.setattr(magnifier, "shares", shares)
-    path = magnifier.run_magnifier(StudyOptions(tmp_path, seeds=2))
-    whole = magnifier.EPOCHS, magnifier.TEMPERATURES, magnifier.ROWS
-    assert seen == [(seed, *whole) for seed in range(2)]
+    options = StudyOptions(tmp_path, seeds=2, quick=quick, progress=lines.append)
+    path = run_magnifier(options)
+    assert seen == [(seed, *size) for seed in range(2)]
+    assert len(lines) == 2
     arrays = load_stored(path).arrays
     np.testing.assert_allclose(arrays["measured"], 0.5)
     np.testing.assert_allclose(arrays["formula"][0, 0, 0], [0.5, 0.4], rtol=1e-6)
+    page = page_of(path, tmp_path)
+    assert ("A quick run" in page) == quick
+    assert "| 0.02 | 0.500 |" in page
 
 
 def test_one_config_is_measured_in_a_cell(monkeypatch):

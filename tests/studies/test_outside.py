@@ -24,6 +24,7 @@ from experiments.studies.outside import (
     RUNS,
     WITH_PRIOR,
     Run,
+    dataset_of,
     expected,
     measured,
     phase,
@@ -50,7 +51,7 @@ from research.evaluate.metrics import METRICS
 from research.prepare import check_config
 from research.report.records import Stored, load_stored, save_stored
 from research.types import InputError
-from tests.studies.given import given_folder
+from tests.studies.made import given_folder
 from tests.test_repository import ROOT
 
 
@@ -172,18 +173,25 @@ def test_the_cells_are_well_formed():
         check_config(dataclasses.replace(Config(), **fields, model="popularity"))
 
 
+def trained(folder, protocol="validated anew", progress=print, **changes):
+    """The views of a small model that is trained under a protocol."""
+    run = Run("made", protocol, "mf-dot", {"batch": 64, "dim": 8, **changes})
+    return measured(run, 0, str(folder / "made"), progress)
+
+
+NDCG_20 = NUMBERS.index("ndcg@20")
+
+
 def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
-    data = given_folder(tmp_path / "made")
-    changes = {"batch": 64, "epochs": 15, "dim": 8, "learning_rate": 0.05}
-    run = Run("made", "validated anew", "mf-dot", changes)
-    views = measured(run, 0, str(data / "made"))
+    data, size = given_folder(tmp_path / "made"), {"epochs": 15, "learning_rate": 0.05}
+    views = trained(data, **size)
     assert list(views) == [CHOSEN, LAST, BEST, LEFT_OUT, WITH_PRIOR]
-    ndcg = {view: values[0, NUMBERS.index("ndcg@20")] for view, values in views.items()}
+    ndcg = {view: values[0, NDCG_20] for view, values in views.items()}
     assert ndcg[BEST] >= max(ndcg[CHOSEN], ndcg[LAST])
     assert ndcg[LEFT_OUT] > ndcg[CHOSEN]  # validation items take no place any more
     assert ndcg[WITH_PRIOR] != ndcg[CHOSEN]
     monkeypatch.setattr(outside, "PRIOR", 0.0)
-    views = measured(run, 0, str(data / "made"))
+    views = trained(data, **size)
     np.testing.assert_array_equal(views[WITH_PRIOR], views[CHOSEN])
     assert np.isnan(views[CHOSEN][0, NUMBERS.index("hit@10")])
 
@@ -191,44 +199,31 @@ def test_a_trained_run_has_the_views_of_its_protocol(tmp_path, monkeypatch):
 def test_a_popularity_prior_finds_what_is_popular(tmp_path):
     data = given_folder(tmp_path / "made", chance=np.linspace(0.01, 0.5, 120))
     # so small a step that the model learns nothing
-    changes = {"batch": 64, "epochs": 5, "dim": 8, "learning_rate": 1e-12}
-    run = Run("made", "validated anew", "mf-dot", changes)
-    views = measured(run, 0, str(data / "made"))
-    place = NUMBERS.index("ndcg@20")
-    assert views[WITH_PRIOR][0, place] > 1.5 * views[CHOSEN][0, place]
+    views = trained(data, epochs=5, learning_rate=1e-12)
+    assert views[WITH_PRIOR][0, NDCG_20] > 1.5 * views[CHOSEN][0, NDCG_20]
 
 
 def test_training_ends_where_no_look_brings_a_gain(tmp_path):
-    data = given_folder(tmp_path / "made")
-    # so small a step that nothing changes: one look, then ten without a gain
-    changes = {"batch": 64, "epochs": 200, "dim": 8, "learning_rate": 1e-12}
     lines: list[str] = []
-    measured(
-        Run("made", "validated anew", "mf-dot", changes),
-        0,
-        str(data / "made"),
-        lines.append,
-    )
+    # so small a step that nothing changes: one look, then ten without a gain
+    data, size = given_folder(tmp_path / "made"), {"epochs": 200}
+    trained(data, progress=lines.append, learning_rate=1e-12, **size)
     assert len(lines) == 1 + PROTOCOLS["validated anew"].patience
 
 
 def test_without_a_validation_part_the_best_look_on_test_counts_every_user(tmp_path):
     data = given_folder(tmp_path / "made", untested=10)
-    changes = {"batch": 64, "epochs": 10, "dim": 8}
     lines: list[str] = []
-    views = measured(
-        Run("made", "whole", "mf-dot", changes), 0, str(data / "made"), lines.append
-    )
-    at = NUMBERS.index("ndcg@20")
+    views = trained(data, "whole", lines.append, epochs=10)
     looks = [float(line.rsplit(" ", 1)[1]) for line in lines]
-    assert views[CHOSEN][0, at] == pytest.approx(max(looks), abs=1e-4)
-    assert views[LAST][0, at] == pytest.approx(looks[-1], abs=1e-4)
+    assert views[CHOSEN][0, NDCG_20] == pytest.approx(max(looks), abs=1e-4)
+    assert views[LAST][0, NDCG_20] == pytest.approx(looks[-1], abs=1e-4)
 
     popular = Run("made", "whole", "popularity")
     run = prepared_run(phase(popular, 0, str(data / "made")))
     ndcg = METRICS["ndcg"].of(score(run, baseline(run)), 20)
     assert len(ndcg) == 30
-    found = measured(popular, 0, str(data / "made"))[CHOSEN][0, at]
+    found = measured(popular, 0, str(data / "made"))[CHOSEN][0, NDCG_20]
     assert found == pytest.approx(ndcg.sum() / 40)
 
 
@@ -423,3 +418,74 @@ def test_without_these_rows_nothing_is_said_of_a_prior():
 )
 def test_what_is_drawn_for_a_split_is_drawn_by_the_runs_seed(name, split):
     assert phase(outside.RUNS[name], 3, "ml-100k").split == split
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A folder of made data, its rows, and a file of each user's first train pairs."""
+    folder = given_folder(tmp_path / "data" / "made") / "made"
+    rows = pd.read_csv(folder / "interactions.csv")
+    file = folder / PROTOCOLS["validated"].validation
+
+    def held(pairs):
+        first = rows[rows.part == "train"].groupby("user").head(pairs)
+        first[["user", "item"]].to_csv(file, index=False)
+        return first
+
+    return folder, rows, file, held
+
+
+def test_a_published_validation_part_is_taken_out_of_training(tmp_path, published):
+    folder, rows, file, write = published
+    held, data = write(2), str(folder.parent)
+    run = Run("made", "validated", "popularity")
+    dataset = dataset_of(run, data, tmp_path / "out")
+    fold = prepared_run(phase(run, 0, dataset)).fold
+    assert len(fold.fitted.user) == (rows.part == "train").sum() - len(held)
+    assert len(fold.held_user) == (rows.part == "test").sum()
+    later = dataclasses.replace(phase(run, 0, dataset), fit_on="train")
+    assert len(prepared_run(later).fold.held_user) == len(held)
+
+    def refused(line):
+        with pytest.raises(InputError, match=line):
+            dataset_of(run, data, tmp_path / "elsewhere")
+
+    packed = file.with_name(file.name + ".gz")
+    held[["user", "item"]].to_csv(packed, index=False)
+    refused(f"{file.name} and {packed.name}")
+    file.unlink()
+    again = dataset_of(run, data, tmp_path / "packed")
+    assert Path(again).read_bytes() == Path(dataset).read_bytes()
+    packed.unlink()
+    file.write_text("user,item\n0,no such item\n")
+    refused("a pair of it is no train pair")
+    file.write_text("user\n0\n")
+    refused("no column item, but user")
+    (folder / "interactions.csv.gz").touch()
+    refused(r"interactions.csv and interactions.csv.gz")
+    for path in folder.glob("interactions*"):
+        path.unlink()
+    refused(r"interactions.csv: no such file")
+    file.unlink()
+    refused(r"2024\.csv: no such file")
+
+
+def test_users_with_few_train_pairs_may_validate_nothing_and_are_judged(
+    tmp_path, published, monkeypatch
+):
+    folder, rows, _, write = published
+    write(1)
+    pairs = rows[rows.part == "train"].groupby("user").size()
+    name, least = "rounded down", int(pairs.median())
+    rounded = PROTOCOLS["validated, rounded down"]._replace(least=least)
+    monkeypatch.setitem(PROTOCOLS, name, rounded)
+    run = Run("made", name, "mf-dot", {"batch": 64, "epochs": 5, "dim": 8})
+    dataset = dataset_of(run, str(folder.parent), tmp_path / "out")
+    config = phase(run, 0, dataset)
+    views = measured(run, 0, dataset)
+    test = prepared_run(config).fold
+    choice = prepared_run(dataclasses.replace(config, fit_on="train")).fold
+    enough = (pairs >= least).sum()
+    assert len(choice.evaluated) == enough < len(test.evaluated)
+    assert len(test.fitted.item) == pairs.sum() - enough
+    assert np.isfinite(views[CHOSEN][0, NDCG_20])

@@ -47,3 +47,21 @@ def test_the_line_names_no_flag_that_studies_refuse(options, capsys):
     assert capsys.readouterr().err.endswith(
         "shop: split given, as the data has a column part\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((), "random"),
+        (("train", "test"), "given,validation=0.1"),
+        (("train", "validation", "test"), "given"),
+    ],
+)
+def test_ones_own_data_is_split_as_suits_it(parts, expected, tmp_path):
+    rows = [(f"u{n % 9}", f"i{n // 9}") for n in range(90)]
+    if parts:
+        rows = [(*row, parts[n % len(parts)]) for n, row in enumerate(rows)]
+    header = "user,item,part" if parts else "user,item"
+    path = write(tmp_path / "shop.csv", csv_text(rows, header))
+    assert loaded.study_split_fields(str(path), None) == {"split": expected}
+    assert loaded.study_split_fields("ml-100k", None) == {"split": "ratio"}

@@ -7,17 +7,6 @@ import experiments.studies.strength as strength
 from experiments.kit import Data
 from experiments.loaded import prepared_run
 from experiments.serve import metric_means, rank, serve
-from experiments.studies.strength import (
-    AXES,
-    Rated,
-    area,
-    axes_of,
-    derive,
-    measured,
-    rated_later,
-    report_strength,
-    strength_frame,
-)
 from research.config import Config
 from research.files import write_arrays
 from research.report.pictures import look
@@ -26,7 +15,7 @@ from research.report.records import Stored, study_header
 from research.serving import Serving
 from research.train.loop import train
 from tests.experiments.made import SMALL, write_made_100k
-from tests.studies.reported import page_of
+from tests.studies.made import page_of
 
 TEMPERATURES, LAMBDAS = (0.1, 0.3), (0.0, 0.5, 1.0)
 TOTALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -83,7 +72,7 @@ def with_clicked(apart=0.001, wide=0.2, all_items=0.04):
 
 
 def read(records):
-    return Data.of(records, AXES)
+    return Data.of(records, strength.AXES)
 
 
 def verdicts(records):
@@ -96,7 +85,7 @@ def found(records):
 
 def at(records, output="cosine", temperature=0.2):
     """What is derived from records at one place."""
-    return derive(read(records)).at(output=output, temperature=temperature)
+    return strength.derive(read(records)).at(output=output, temperature=temperature)
 
 
 def test_records_as_predicted_hold():
@@ -143,13 +132,15 @@ def test_a_run_judges_lists_with_and_without_unclicked_items(tmp_path):
     done = train(run.config, run.fold)
     arrays = {"users": done.user_vectors, "items": done.item_vectors}
     write_arrays(tmp_path / "vectors.npz", arrays)
-    found = measured(run, tmp_path, TOTALS, data)
-    rated, (users, items) = rated_later(run, data), arrays.values()
+    found = strength.measured(run, tmp_path, TOTALS, data)
+    rated, (users, items) = strength.rated_later(run, data), arrays.values()
     everything = slice(0, len(run.fold.evaluated)), slice(0, len(items))
     for n, total in enumerate(TOTALS):
         scorer = serve(run, users, items, serving=Serving(total - 1.0))
         scores = np.asarray(scorer(*everything))[rated.row, rated.item]
-        np.testing.assert_allclose(found["area"][n], area(scores, rated), atol=1e-6)
+        np.testing.assert_allclose(
+            found["area"][n], strength.area(scores, rated), atol=1e-6
+        )
     new = run.fold.fitted.item_counts == 0
     assert new.any()
     for m, kind in enumerate(("", "clicked_")):
@@ -164,28 +155,31 @@ def test_the_gap_is_between_lambdas_at_equal_totals():
     here = at(records, temperature=0.1)
     assert here["gap"].item() == pytest.approx(0.04, abs=1e-6)
     assert here["best_recall_20"].item() == 1.0
-    frame = strength_frame(read(records))
+    frame = strength.strength_frame(read(records))
     row = frame[(frame["lambda"] == 0.5) & (frame.total == 1.25)].iloc[0]
     assert row.alpha == 0.75
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():
-    rated = Rated(
+    rated = strength.Rated(
         row=np.array([3, 3, 3, 8, 8, 8]),
         item=np.arange(6),
         liked=np.array([True, False, False, True, True, False]),
     )
     values = np.array([0.5, 0.1, 0.9, 0.3, 0.3, 0.3])
-    np.testing.assert_allclose(area(values, rated), [0.5, 0.5])
-    np.testing.assert_allclose(area(values + 9.0 * rated.liked, rated), 1.0)
-    np.testing.assert_allclose(area(values - 9.0 * rated.liked, rated), 0.0)
+    np.testing.assert_allclose(strength.area(values, rated), [0.5, 0.5])
+    np.testing.assert_allclose(strength.area(values + 9.0 * rated.liked, rated), 1.0)
+    np.testing.assert_allclose(strength.area(values - 9.0 * rated.liked, rated), 0.0)
 
 
 def test_a_large_data_set_has_fewer_runs():
     names = ("ml-100k", "ml-1m", "data/electronic", "data/movie", "data/gowalla")
-    size = {name: np.prod([len(a) for a in axes_of(name, False)[:3]]) for name in names}
+    size = {
+        name: np.prod([len(a) for a in strength.axes_of(name, False)[:3]])
+        for name in names
+    }
     assert list(size.values()) == [50, 6, 18, 4, 2]
-    assert [len(axis) for axis in axes_of("ml-100k", True)[:3]] == [1, 1, 2]
+    assert [len(axis) for axis in strength.axes_of("ml-100k", True)[:3]] == [1, 1, 2]
 
 
 def moved(by, temperature=0.2, output="cosine", dataset="electronic", ripple=0.0):
@@ -241,7 +235,7 @@ def both_outputs(cosine, dot):
 def test_a_figure_shows_by_how_much_each_output_is_shifted(cosine, shown):
     """Where the totals served show it."""
     records = both_outputs(cosine, -0.2)
-    ((name, (figure, points)),) = report_strength(records).drawings.items()
+    ((name, (figure, points)),) = strength.report_strength(records).drawings.items()
     assert (name, {*points.output}) == ("-outputs", {"cosine", "dot"})
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert [float(text) for text in marks] == pytest.approx(
@@ -293,7 +287,7 @@ def test_bounded_vectors_are_named_where_they_are_predicted_and_not_run(
 ):
     records = moved(0.3, dataset=dataset)
     records.header["outputs"] = outputs
-    lacking = report_strength(_as_many(records, outputs)).not_judged
+    lacking = strength.report_strength(_as_many(records, outputs)).not_judged
     assert ("bounded dot products (not run here)" in lacking) == named
     assert "dot products (not run here)" not in lacking
 
@@ -348,7 +342,7 @@ def test_films_that_are_compared_are_those_that_no_training_saw(split, tmp_path)
     rows = write_shop(path, split)
     small = {**SMALL, "batch": 16}
     run = prepared_run(Config(**small, dataset=str(path), split=split))
-    found, fold = rated_later(run, None), run.fold
+    found, fold = strength.rated_later(run, None), run.fold
     tables = fold.fitted.users, fold.fitted.items
     users, items = (np.array(table.names).astype(int) for table in tables)
 

@@ -7,30 +7,16 @@ import pytest
 
 import experiments.studies.trade_off as trade_off
 from experiments.kit import Data
-from experiments.loaded import fold_of, prepared_run, study_split_fields
+from experiments.loaded import fold_of, prepared_run
 from experiments.serve import clicked_logits, drawn_clicks, metric_means, serve
-from experiments.studies.trade_off import (
-    AXES,
-    NUMBERS,
-    TEMPERATURES,
-    TOTALS,
-    by_total,
-    chosen,
-    fitted_total,
-    gain,
-    judged_by_test,
-    means_by_total,
-    of_users,
-    run_trade_off,
-    where,
-)
 from experiments.study import StudyOptions
 from research.config import Config
+from research.evaluate.record import held_out
+from research.evaluate.top_k import seen_items_of
 from research.prepare import prepare
 from research.report.records import Stored, load_stored, study_header
 from research.train.loop import train
-from tests.studies.reported import page_of
-from tests.studies.tastes import small_config, write_tastes
+from tests.studies.made import page_of, small_arm, write_tastes
 
 ARMS = "in-batch", "in-batch+logq"
 HEIGHT = (0.24, 0.26, 0.30, 0.28, 0.24)  # of each temperature's curve
@@ -43,9 +29,9 @@ def made(height=HEIGHT, apart=0.02, more=0.0, calibrated=0.3, seeds=3):
     temperature; recall falls by 0.1 for one of coverage from the curve's height; clicks
     rise with the total, and with the temperature by more times the fall of coverage.
     """
-    totals = np.array(TOTALS)
-    number = np.arange(len(TEMPERATURES))[:, None, None]
-    shape = len(TEMPERATURES), seeds, len(totals)
+    totals = np.array(trade_off.TOTALS)
+    number = np.arange(len(trade_off.TEMPERATURES))[:, None, None]
+    shape = len(trade_off.TEMPERATURES), seeds, len(totals)
     coverage = np.broadcast_to(0.9 - 0.2 * totals - apart * number, shape)
     arrays = {
         "coverage": coverage,
@@ -54,17 +40,17 @@ def made(height=HEIGHT, apart=0.02, more=0.0, calibrated=0.3, seeds=3):
         "validation": np.broadcast_to(np.array(height)[:, None], shape[:2]),
         "calibrated": np.full(shape[:2], 1.2),
     }
-    for name in NUMBERS:
+    for name in trade_off.NUMBERS:
         arrays[f"{name}_calibrated"] = np.full(shape[:2], calibrated)
     arrays = {name: values[None] for name, values in arrays.items()}
-    arrays |= {"temperatures": np.array(TEMPERATURES), "totals": totals}
+    arrays |= {"temperatures": np.array(trade_off.TEMPERATURES), "totals": totals}
     return Stored(
         study_header("trade-off", "made", False, arms=["in-batch"]), {}, arrays
     )
 
 
 def read(stored):
-    return Data.of(stored, AXES)
+    return Data.of(stored, trade_off.AXES)
 
 
 def verdicts(stored):
@@ -88,14 +74,14 @@ def both(one, other):
 
 def test_curves_are_compared_at_the_same_coverage_and_at_equal_popularity():
     here = read(made(apart=0.03, more=0.05)).at(arm="in-batch")
-    assert chosen(here) == 0.2
+    assert trade_off.chosen(here) == 0.2
     # On parallel curves the difference is that of their heights.
     expected = np.tile(0.30 - np.array(HEIGHT), (3, 1)).T
-    found = gain(here, here).along("temperature", "seed")
+    found = trade_off.gain(here, here).along("temperature", "seed")
     np.testing.assert_allclose(found, expected, atol=1e-9)
     # 5 clicks more a temperature are a quarter of a total, which is 0.05 of coverage.
     clicks = here.at(temperature=0.2, total=1.0)["train_count"]
-    equal = where(here, "coverage", "train_count", clicks)
+    equal = trade_off.where(here, "coverage", "train_count", clicks)
     at_chosen = 0.9 - 0.2 - 0.03 * 2
     expected = at_chosen + (0.05 - 0.03) * (np.arange(5) - 2)
     found = equal.along("temperature", "seed")[:, 0]
@@ -108,7 +94,7 @@ def test_totals_below_that_of_greatest_coverage_are_left_out():
     coverage[..., 0] = 0.69  # near what the first has at a total of 1
     recall[..., 0] = 0.0
     gains = [
-        gain(here, here).values
+        trade_off.gain(here, here).values
         for records in (changed(stored, coverage=coverage, recall=recall), stored)
         for here in [read(records).at(arm="in-batch")]
     ]
@@ -130,7 +116,7 @@ def test_totals_below_that_of_greatest_coverage_are_left_out():
 )
 def test_verdicts_follow_the_records(changes, fails):
     rows = verdicts(made(**changes))
-    assert len(rows) == 3 + len(TEMPERATURES) - 1
+    assert len(rows) == 3 + len(trade_off.TEMPERATURES) - 1
     assert {n for n, row in enumerate(rows) if row[2] == "fails"} == fails
 
 
@@ -197,13 +183,13 @@ def test_a_coverage_that_no_total_has_in_some_seeds_fails_and_says_in_how_many()
 
 @pytest.mark.slow
 def test_from_a_quick_run_to_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(trade_off, "config_at", small_config)
+    monkeypatch.setattr(StudyOptions, "arm", small_arm)
     made_set = str(write_tastes(tmp_path / "made"))
     options = StudyOptions(tmp_path, dataset=made_set, quick=True, arms=ARMS[1:])
-    path = run_trade_off(options)
+    path = trade_off.run_trade_off(options)
     stored = load_stored(path)
     assert stored.header["arms"] == ["in-batch+logq"]
-    assert stored.arrays["recall"].shape == (1, 2, 1, len(TOTALS))
+    assert stored.arrays["recall"].shape == (1, 2, 1, len(trade_off.TOTALS))
     # At either temperature lists follow popularity the more, the larger the total.
     clicks = stored.arrays["train_count"]
     assert (clicks[..., -1] > clicks[..., 0] + 10).all()
@@ -214,12 +200,16 @@ def test_the_report_is_made_from_the_file_of_records_alone(tmp_path):
     assert "| in-batch | **0.2** | " in page_of(made(), tmp_path)
 
 
+def small_at(tmp_path, temperature):
+    options = StudyOptions(tmp_path, dataset=str(write_tastes(tmp_path / "made")))
+    return small_arm(options, "in-batch", temperature=temperature, left_out="fitted")
+
+
 def test_a_popularity_prior_raises_recall_of_the_model_without_log_q(tmp_path):
-    dataset = str(write_tastes(tmp_path / "made"))
-    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.1)
-    found = by_total(config, None)
-    none, full = (TOTALS.index(total) for total in (0.0, 1.0))
-    assert found["recall"].shape == (len(TOTALS),)
+    config = small_at(tmp_path, 0.1)
+    found = trade_off.by_total(config, None)
+    none, full = (trade_off.TOTALS.index(total) for total in (0.0, 1.0))
+    assert found["recall"].shape == (len(trade_off.TOTALS),)
     assert found["recall"][full] > found["recall"][none]
     total, there = found["calibrated"], found["recall_calibrated"]
     assert 0.5 < total < 2.0
@@ -240,49 +230,46 @@ def test_a_total_of_one_is_no_prior_for_a_model_with_log_q_in_the_loss(tmp_path)
     path.write_text("\n".join(["user,item", *dict.fromkeys(rows)]) + "\n")
     config = Config(dataset=str(path), split="random", batch=64, epochs=4, logq=1.0)
     config = dataclasses.replace(config, left_out="fitted", learning_rate=0.01)
-    found = by_total(config, None)
+    found = trade_off.by_total(config, None)
     choice = prepared_run(dataclasses.replace(config, fit_on="train"))
     done = train(choice.config, choice.fold)
     lists = dataclasses.replace(
         config, fit_on="train-only", left_out="train+validation"
     )
-    test = prepare(lists, of_users(fold_of(lists), choice.fold.evaluated))
+    test = prepare(lists, trade_off.of_users(fold_of(lists), choice.fold.evaluated))
     for run, number in (
         (choice, found["validation"]),
-        (test, found["recall"][TOTALS.index(1.0)]),
+        (test, found["recall"][trade_off.TOTALS.index(1.0)]),
     ):
         scorer = serve(run, done.user_vectors, done.item_vectors)
         assert metric_means(run, scorer, ["recall"])[0] == pytest.approx(number)
     assert len(np.unique(found["recall"])) > 2  # other totals have other lists
 
 
-def test_a_phase_of_some_users_keeps_what_is_held_out_and_left_out_of_theirs():
+def test_a_phase_of_some_users_is_judged_by_them_and_leaves_out_what_was_theirs():
     config = Config(fit_on="train-only", left_out="train+validation")
-    fold = fold_of(config)
-    some = fold.evaluated[3::7]
-    part = of_users(fold, some)
-    assert np.array_equal(np.unique(part.held_user), some)
-    offsets, items = part.removed
-    whole_offsets, whole_items = fold.removed
-    for row, user in enumerate(some):
-        held = fold.held_item[fold.held_user == user]
-        assert np.array_equal(part.held_item[part.held_user == user], held)
-        at = int(np.searchsorted(fold.evaluated, user))
-        left_out = whole_items[whole_offsets[at] : whole_offsets[at + 1]]
-        assert np.array_equal(items[offsets[row] : offsets[row + 1]], left_out)
-    plain = fold_of(dataclasses.replace(config, left_out="fitted"))
-    assert of_users(plain, some).removed is None
+    for left_out in ("train+validation", "fitted"):
+        fold = fold_of(dataclasses.replace(config, left_out=left_out))
+        some = fold.evaluated[3::7]
+        part = trade_off.of_users(fold, some)
+        lists = np.full((len(some), 100), fold.fitted.n_items)
+        row, item, _ = held_out(part, lists)
+        (offsets, items), whole = seen_items_of(part), seen_items_of(fold)
+        for n, user in enumerate(some):
+            held = fold.held_item[fold.held_user == user]
+            assert np.array_equal(item[row == n], np.sort(held))
+            at = int(np.searchsorted(fold.evaluated, user))
+            left_out = whole[1][whole[0][at] : whole[0][at + 1]]
+            assert np.array_equal(items[offsets[n] : offsets[n + 1]], left_out)
 
 
 def test_users_without_a_test_item_calibrate_but_do_not_judge(tmp_path):
-    dataset = str(write_tastes(tmp_path / "made"))
-    config = small_config(StudyOptions(tmp_path, dataset=dataset), 0.2)
+    config = small_at(tmp_path, 0.2)
     users = fold_of(dataclasses.replace(config, fit_on="train")).evaluated
-    mine, test = judged_by_test(config, users, None)
+    mine, test = trade_off.judged_by_test(config, users, None)
     assert 0 < mine.sum() < len(mine)
     assert np.array_equal(test.fold.evaluated, users[mine])
-    assert np.array_equal(np.unique(test.fold.held_user), users[mine])
-    assert np.isfinite(by_total(config, None)["recall"]).all()
+    assert np.isfinite(trade_off.by_total(config, None)["recall"]).all()
 
 
 def test_clicks_that_fit_no_scale_are_not_a_number():
@@ -292,8 +279,8 @@ def test_clicks_that_fit_no_scale_are_not_a_number():
     rows = np.searchsorted(fold.evaluated, fold.held_user)
     against[rows, fold.held_item] = -1.0  # each clicked item scores lowest
     vectors = against, np.eye(fold.fitted.n_items, dtype=np.float32)
-    assert np.isnan(fitted_total(run, vectors))
-    assert np.isnan(means_by_total(run, vectors, [np.nan, 1.0])).tolist() == [
+    assert np.isnan(trade_off.fitted_total(run, vectors))
+    assert np.isnan(trade_off.means_by_total(run, vectors, [np.nan, 1.0])).tolist() == [
         [True, False]
     ]
 
@@ -305,27 +292,8 @@ def test_what_is_in_the_loss_counts_for_the_calibrated_total():
     scores = draw.normal(size=(len(fold.evaluated), fold.fitted.n_items))
     scores[np.searchsorted(fold.evaluated, fold.held_user), fold.held_item] += 1.0
     vectors = scores.astype(np.float32), np.eye(fold.fitted.n_items, dtype=np.float32)
-    none, some = (fitted_total(run, vectors) for run in runs)
+    none, some = (trade_off.fitted_total(run, vectors) for run in runs)
     assert some - none == pytest.approx(0.75)
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        ((), {"split": "random"}),
-        (("train", "test"), {"split": "given,validation=0.1"}),
-        (("train", "validation", "test"), {"split": "given"}),
-    ],
-)
-def test_ones_own_data_is_split_as_suits_it(parts, expected, tmp_path):
-    rows = [f"u{n % 9},i{n // 9}" for n in range(90)]
-    head = "user,item" + (",part" if parts else "")
-    of_row = [f",{parts[n % len(parts)]}" if parts else "" for n in range(90)]
-    path = tmp_path / "shop.csv"
-    lines = [row + part for row, part in zip(rows, of_row, strict=True)]
-    path.write_text("\n".join([head, *lines]) + "\n")
-    assert study_split_fields(str(path), None) == expected
-    assert study_split_fields("ml-100k", None) == {"split": "ratio"}
 
 
 def test_a_fit_neither_has_left_out_items_nor_clicks_on_them():
