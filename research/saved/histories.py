@@ -20,16 +20,19 @@ from numpy import ndarray
 
 from research.config import Config
 from research.data.delimited import (
+    TIMES,
     Named,
+    are_dates,
+    id_problem,
+    in_seconds,
     malformed,
     new_id,
     number_of,
     open_table,
+    says_missing,
     whole_table,
 )
-from research.data.interactions import TIMES, are_dates, id_problem, in_seconds
 from research.data.places import Place
-from research.data.side_tables import MISSING_NUMBERS
 from research.events import by_time, offsets_of
 from research.features.content import places
 from research.marks import FLOAT_LIMIT
@@ -281,13 +284,12 @@ def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
         return whole
     if are_dates(whole.astype(np.float64)):
         raise malformed(what, TIMES, f"dates such as {whole[0]}")
-    seconds, unit = in_seconds(whole.astype(np.float64))
-    assert seconds is not None  # as there are times
+    seconds, finer = in_seconds(whole.astype(np.float64))
     if (seconds < 0).any():
         raise malformed(what, "timestamps in one unit", str(whole[seconds < 0][0]))
-    if not unit:
+    if not finer:
         return whole
-    say(f"{what}: timestamps are in {unit}: taken as seconds, rounded down")
+    say(f"{what}: {finer}")
     return seconds.astype(np.int64)
 
 
@@ -381,7 +383,7 @@ def _category(where: str, value: Any) -> str:
 
 def _number(where: str, value: Any, missing: float = math.nan) -> float:
     text = str(value)
-    if _is_missing(value) or text.strip().lower() in MISSING_NUMBERS:
+    if _is_missing(value) or says_missing(text):
         return missing
     try:
         number = number_of(value) if isinstance(value, str) else float(value)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.config import Config
-from research.data.interactions import renamed
+from research.data.own_files import renamed
 from research.features import (
     PER_EVENT,
     USER,

@@ -7,7 +7,7 @@ import pytest
 from research.data import load
 from research.data.cache import digest, digest_of, flatten, restore
 from research.data.download import INSIDE
-from research.data.formats import read
+from research.data.movielens import read
 from research.data.places import Place
 from research.types import CATEGORY, TEXT, Column
 from tests.data.miniature import (

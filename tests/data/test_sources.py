@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from research.data import DATASETS, load, sources
+from research.data import DATASETS, load, movielens
 from research.data import cache as data_cache
 from research.types import InputError
 from tests.data.miniature import write_1m, write_100k, write_csv, zipped
@@ -27,7 +27,7 @@ def all_three(tmp_path, monkeypatch, cache):
     def beyond(dataset, root):
         raise AssertionError("the cache was passed over")
 
-    monkeypatch.setattr(sources, "_archive", beyond)
+    monkeypatch.setattr(movielens, "_archive", beyond)
     folder = write_100k(tmp_path / "one", ONE)
     hint = write_100k(tmp_path / "two", TWO)
     cached = load("ml-100k", str(write_100k(tmp_path / "three", THREE)))
