@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from research.data.places import Place, check_format, check_unpacked
@@ -135,6 +135,27 @@ def are_dates(time: Float[ndarray, " n"]) -> bool:
         right = (month >= 1) & (month <= 12) & (of_month >= 1) & (of_month <= 31)
         return bool((right & (hour < 24) & (minute < 60) & (second < 60)).all())
     return False
+
+
+class Numbers(NamedTuple):
+    """What a column of numbers must hold: in words, and from where to where."""
+
+    words: str
+    low: float
+    high: float
+    whole: bool = False
+
+    def check(self, text: str) -> str | None:
+        """What was expected in place of a text, None if it is such a number."""
+        if self.whole:
+            good = is_whole(text.strip(), int(self.high) + 1)
+        else:
+            good = self.low <= number_of(text) <= self.high  # False for NaN
+        return None if good else self.words
+
+    def hold(self, values: Float[ndarray, " n"] | Int[ndarray, " n"]) -> bool:
+        """Whether all values are such numbers; False if one is NaN."""
+        return bool(self.low <= values.min() and values.max() <= self.high)
 
 
 class Named(NamedTuple):

@@ -24,14 +24,12 @@ from research.data.cache import (
 )
 from research.data.delimited import (
     ID_LIMIT,
-    Check,
+    Numbers,
     TableFile,
     first_problem,
     in_seconds,
-    is_whole,
     malformed,
     new_id,
-    number_of,
     open_table,
     read_columns,
     refusal,
@@ -61,7 +59,12 @@ from research.types import (
 )
 
 SAY_ABOVE = 50 * 2**20  # bytes from which reading takes long enough to announce it
-LOWEST, HIGHEST = 0.5, 5.0  # stars
+EXPECTED = (  # of user, item, rating, timestamp
+    Numbers("a user id, a whole number below 2^31", 0, ID_LIMIT - 1, whole=True),
+    Numbers("an item id, a whole number below 2^31", 0, ID_LIMIT - 1, whole=True),
+    Numbers("a rating from 0.5 to 5", 0.5, 5),
+    Numbers("a timestamp, whole seconds from 0 on", 0, 2**63 - 1, whole=True),
+)
 # The order of the flags in u.item, which GroupLens's u.genre gives.
 GENRE_FLAGS = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -108,9 +111,9 @@ class Source(NamedTuple):
         Raises:
           InputError: it can't be read, or lacks a column.
         """
-        if self.header:
-            return open_table(place, self.file, self.separator).require(self.columns)
-        return open_table(place, self.file, self.separator, self.columns)
+        columns = () if self.header else self.columns
+        table = open_table(place, self.file, self.separator, columns)
+        return table.require(self.columns)
 
 
 # What an item's fields after its id say: title, year, genres between "|".
@@ -235,21 +238,6 @@ class RatingColumns(NamedTuple):
     timestamp: Int[ndarray, " n"]
 
 
-def _id_check(kind: str) -> Check:
-    expected = f"{kind}, a whole number below 2^31"
-    return lambda text: None if is_whole(text.strip(), ID_LIMIT) else expected
-
-
-def _rating_check(text: str) -> str | None:
-    good = LOWEST <= number_of(text) <= HIGHEST
-    return None if good else f"a rating from {LOWEST:g} to {HIGHEST:g}"
-
-
-def _time_check(text: str) -> str | None:
-    good = is_whole(text.strip(), 2**63)
-    return None if good else "a timestamp, whole seconds from 0 on"
-
-
 def _read_ratings(table: TableFile, names: Sequence[str]) -> RatingColumns:
     """The columns of user, item, rating and timestamp, which have these names.
 
@@ -265,31 +253,22 @@ def _read_ratings(table: TableFile, names: Sequence[str]) -> RatingColumns:
         raise InputError(f"{table.label}:1: expected ratings, found none")
     if table.place.size(table.file) > SAY_ABOVE:
         say(f"reading {table.label} ...")
-    tests = _id_check("a user id"), _id_check("an item id"), _rating_check, _time_check
-    checks = dict(zip(names, tests))
-    types = dict(zip(names, (pa.int64(), pa.int64(), pa.float32(), pa.int64())))
+    expected = dict(zip(names, EXPECTED))
+    checks = {name: one.check for name, one in expected.items()}
+    types = {n: pa.int64() if e.whole else pa.float32() for n, e in expected.items()}
     try:
         read = read_columns(table, types)
     except pa.ArrowInvalid as error:
         raise refusal(table, checks, error) from None
     columns = RatingColumns(*(read[name].to_numpy() for name in names))
-    if any(read[name].null_count for name in names) or not _plausible(columns):
+    complete = not any(read[name].null_count for name in names)
+    if not (complete and all(map(Numbers.hold, EXPECTED, columns))):
         raise refusal(table, checks, "a value out of range")
     if table.hexadecimal and (problem := first_problem(table, checks)):
         raise problem
     if not table.ended:
         _check_end(table, columns.timestamp)
     return columns
-
-
-def _plausible(columns: RatingColumns) -> bool:
-    user, item, rating, timestamp = columns
-    return bool(
-        min(user.min(), item.min(), timestamp.min()) >= 0
-        and max(user.max(), item.max()) < ID_LIMIT
-        and rating.min() >= LOWEST  # as for the highest, false if one is NaN
-        and rating.max() <= HIGHEST
-    )
 
 
 def _check_end(table: TableFile, time: Int[ndarray, " n"]) -> None:
@@ -427,20 +406,17 @@ def load_movielens(dataset: DataSet, data_dir: str | None, root: Path) -> Rating
       InputError: data_dir lacks it, a row is malformed, a download isn't what it must
         be, or no source has it.
     """
-    name, files = dataset.name, LAYOUTS[dataset.layout].files
-    if data_dir is not None:
-        place = _find(name, Path(data_dir).expanduser(), files)
-        if not isinstance(place, Place):
+    name, files, tried = dataset.name, LAYOUTS[dataset.layout].files, []
+    folder = os.environ.get("MOVIELENS_DIR") or None if data_dir is None else data_dir
+    if folder is not None:
+        place = _find(name, Path(folder).expanduser(), files)
+        if isinstance(place, Place):
+            return read(name, place, dataset.layout)
+        if data_dir is not None:
             raise InputError(
                 f"{name} isn't in the data folder {data_dir}: "
                 f"looked for {', '.join(place)}"
             )
-        return read(name, place, dataset.layout)
-    tried = []
-    if hint := os.environ.get("MOVIELENS_DIR"):
-        place = _find(name, Path(hint).expanduser(), files)
-        if isinstance(place, Place):
-            return read(name, place, dataset.layout)
         tried.append(f"$MOVIELENS_DIR: it lacks {', '.join(place)}")
         say(f"{name}: {tried[-1]}; going on to the next source")
     if cached := read_cached(root, name):

@@ -319,7 +319,4 @@ def _summary(ratings: Ratings, rows: Interactions) -> str:
 
 
 def _date(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds} s"
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

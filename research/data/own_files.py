@@ -26,6 +26,7 @@ from research.data.delimited import (
     UNITS,
     Check,
     Named,
+    Numbers,
     TableFile,
     are_dates,
     id_problem,
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 IDS = ("user", "item")
 OPTIONAL = ("timestamp", "rating", "part")
 PARTS = ("train", "validation", "test")  # in the order of their numbers
+NUMBERS = {
+    "rating": Numbers("a rating, a finite number", -FLOAT_LIMIT, FLOAT_LIMIT),
+    "timestamp": Numbers(TIMES, 0, FAR * max(UNITS.values())),
+}
 FEW = 20  # up to so many distinct values are categories, however few rows there are
 # Of numbers, if there is a comma among the marks: 0,5 and 1.234,5 and 1,234.5
 COMMA = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]{3})*[.,][0-9]+\s*")
@@ -149,7 +154,7 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     seconds, stars, part = None, None, None
     if "rating" in given:
         stars = given["rating"].to_numpy()
-        if not (np.abs(stars) <= FLOAT_LIMIT).all():
+        if not NUMBERS["rating"].hold(stars):
             raise refusal(table, checks, "a rating")
         stars = stars.astype(np.float32)
     if "part" in given:
@@ -203,12 +208,7 @@ def _check(role: str, column: Named, given: bool) -> Check:
             return id_problem(role, text, column.whole)
         if role == "part":
             return None if text in PARTS else f"a part, {' or '.join(PARTS)}"
-        value = number_of(text)
-        if role == "rating":
-            good = abs(value) <= FLOAT_LIMIT  # False for NaN
-            return None if good else "a rating, a finite number"
-        good = 0 <= value < FAR * max(UNITS.values())
-        return None if good else TIMES
+        return NUMBERS[role].check(text)
 
     return check
 

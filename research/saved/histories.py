@@ -12,13 +12,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from research.config import Config
 from research.data.delimited import (
     TIMES,
     Named,
@@ -49,6 +48,9 @@ from research.types import (
     Table,
 )
 
+if TYPE_CHECKING:
+    from research.saved.model import SavedModel
+
 
 class Histories(NamedTuple):
     """Clicks as columns [e]: raw ids and times; users holds each named user once.
@@ -60,18 +62,6 @@ class Histories(NamedTuple):
     user: Int[ndarray, " e"]
     item: ndarray
     time: Int[ndarray, " e"]
-    timed: bool
-
-
-class Sides(NamedTuple):
-    """What is known of a model's users and items, beside its parameters.
-
-    ``timed`` says whether the clicks that it was trained on have times.
-    """
-
-    config: Config
-    users: Table
-    items: Table
     timed: bool
 
 
@@ -174,7 +164,7 @@ def read_users(
 
 
 def as_events(
-    clicks: Histories, features: tuple[list[Row], list[str]], model: Sides
+    clicks: Histories, features: tuple[list[Row], list[str]], model: "SavedModel"
 ) -> Queries:
     """The users' events over the model's items, each user's in the order of time.
 
@@ -304,7 +294,7 @@ def _seconds(where: str, text: str) -> int:
 
 
 def _table(
-    names: ndarray, rows: Mapping[Any, Row], columns: Sequence[str], model: Sides
+    names: ndarray, rows: Mapping[Any, Row], columns: Sequence[str], model: "SavedModel"
 ) -> tuple[Table, list[str]]:
     """The users' columns: from their rows, else from training, else missing."""
     notes: list[str] = []
