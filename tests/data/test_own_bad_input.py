@@ -47,6 +47,7 @@ x.csv | @3 ann,\xff,20,2,train | x.csv:3: expected UTF-8 | 0xff
 x.txt | GOOD | expected a file that ends in | .parquet
 x.parquet | GOOD | x.parquet: expected parquet | other bytes
 x.inter | user_id:float\titem_id:token\n1\ta\ntwo\tb\n | :3: expected a user id | two
+x.csv | user:number,item\n1,a\n1.5,b\n | :3: expected a user id, a whole number | 1.5
 """
 
 
