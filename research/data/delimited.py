@@ -12,10 +12,10 @@ import io
 import math
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
@@ -34,11 +34,15 @@ TYPES = {
 _LISTS = {"token_seq": " ", "list": "|", "": "|"}
 BLOCK = 2**24  # bytes that pyarrow parses at once
 ID_LIMIT = 2**31  # ids are hashed as 32-bit halves of a pair
+ID_LENGTH = 255  # characters of an id that is text
+NAN = "nan"  # what other libraries write for a missing id
+MISSING_NUMBERS = ("", "nan", "na", "null", "none")
+TIMES = "a timestamp, seconds from 0 on"
+FAR = 1e11  # seconds: the year 5138, so a larger time is in a smaller unit
+UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 SHOWN = 60  # characters of a line that a message repeats
 SHOWN_COLUMNS = 12  # columns that a message lists
 TABLE_LIMIT = 2**28  # bytes of a table that is read as a whole
-SAY_ABOVE = 50 * 2**20  # bytes from which reading takes long enough to announce it
-LOWEST, HIGHEST = 0.5, 5.0  # stars
 
 Row = tuple[str, list[str]]  # "file:line" and the row's fields
 # What was expected of a field in place of its text; None if the text is valid.
@@ -61,21 +65,97 @@ def number_of(text: str) -> float:
         return math.nan
 
 
+def says_missing(text: str) -> bool:
+    """Whether a text says that there is no number."""
+    return text.strip().lower() in MISSING_NUMBERS
+
+
 def new_id(where: str, kind: str, text: str, known: Container[int]) -> int:
     """The id a field holds.
 
     Raises:
       InputError: it isn't a whole number below 2**31, or is one of those known.
     """
-    if not _is_whole(text, ID_LIMIT):
+    if not is_whole(text, ID_LIMIT):
         raise malformed(where, f"{kind}, a whole number below 2^31", text)
     if int(text) in known:
         raise malformed(where, f"{kind} not seen before", text)
     return int(text)
 
 
-def _is_whole(text: str, limit: int) -> bool:
+def is_whole(text: str, limit: int) -> bool:
+    """Whether a text is a whole number from 0 on and below a limit."""
     return bool(re.fullmatch(r"[0-9]+", text)) and int(text) < limit
+
+
+def id_problem(side: str, text: str, whole: bool = False) -> str | None:
+    """What was expected in place of an id, None if it is valid."""
+    article = "an" if side == "item" else "a"
+    if whole and not re.fullmatch(r"-?[0-9]+(\.0*)?", text):
+        return f"{article} {side} id, a whole number"
+    if not text.strip() or text.lower() == NAN:
+        return f"{article} {side} id"
+    if "\0" in text:  # numpy would drop it at the end of a text
+        return f"{article} {side} id without NUL bytes"
+    if len(text) > ID_LENGTH:
+        return f"{article} {side} id of at most {ID_LENGTH} characters"
+    return None
+
+
+def in_seconds(time: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], str]:
+    """Whole seconds, -1 where there is no valid time; a note where the unit was finer.
+
+    All times are taken to be in one unit, the coarsest by which the median one lies
+    before the year 5138.
+    """
+    time = np.where(np.isfinite(time), time, -1.0)
+    middle, unit, size = float(np.median(time)), "", 1.0
+    for name, finer in UNITS.items():
+        if middle >= FAR * finer / 1e3:
+            unit, size = name, finer
+    seconds = np.floor(time / size)
+    # A time in a coarser unit: read in this one it lies in 1973 at the latest.
+    coarse = (time > 0) & (time < FAR * size / 1e3) & bool(unit)
+    note = f"timestamps are in {unit}: taken as seconds, rounded down" if unit else ""
+    return np.where((seconds < FAR) & ~coarse, seconds, -1.0), note
+
+
+def are_dates(time: Float[ndarray, " n"]) -> bool:
+    """Whether every number is a date of 1950 to 2099: 20200131 or 20200131235959.
+
+    >>> are_dates(np.array([20200131.0, 20191231.0])), are_dates(np.array([20200132.0]))
+    (True, False)
+    """
+    for size in (1.0, 1e6):
+        if not (1950e4 * size <= time.min() and time.max() < 2100e4 * size):
+            continue
+        day, clock = np.divmod(time, size)
+        month, of_month = day // 1e2 % 1e2, day % 1e2
+        hour, minute, second = clock // 1e4, clock // 1e2 % 1e2, clock % 1e2
+        right = (month >= 1) & (month <= 12) & (of_month >= 1) & (of_month <= 31)
+        return bool((right & (hour < 24) & (minute < 60) & (second < 60)).all())
+    return False
+
+
+class Numbers(NamedTuple):
+    """What a column of numbers must hold: in words, and from where to where."""
+
+    words: str
+    low: float
+    high: float
+    whole: bool = False
+
+    def check(self, text: str) -> str | None:
+        """What was expected in place of a text, None if it is such a number."""
+        if self.whole:
+            good = is_whole(text.strip(), int(self.high) + 1)
+        else:
+            good = self.low <= number_of(text) <= self.high  # False for NaN
+        return None if good else self.words
+
+    def hold(self, values: Float[ndarray, " n"] | Int[ndarray, " n"]) -> bool:
+        """Whether all values are such numbers; False if one is NaN."""
+        return bool(self.low <= values.min() and values.max() <= self.high)
 
 
 class Named(NamedTuple):
@@ -88,6 +168,11 @@ class Named(NamedTuple):
     def between(self) -> str:
         """What separates the names of a list."""
         return _LISTS.get(self.type, "|")
+
+    @property
+    def whole(self) -> bool:
+        """Whether ids in it are whole numbers, as the header cell says a number."""
+        return TYPES.get(self.type) == NUMBER
 
 
 def named(cell: str) -> Named:
@@ -299,10 +384,11 @@ def whole_table(
     if not (where or empty):
         raise InputError(f"{table.label}:1: expected rows of a table, found none")
     if not table.ended:
-        _say_endless(where or f"{table.label}:1")
+        say_endless(where or f"{table.label}:1")
 
 
-def _say_endless(where: str) -> None:
+def say_endless(where: str) -> None:
+    """Says that a file's last line, which stands there, has no end."""
     say(f"{where}: the last line has no end: is the file cut off?")
 
 
@@ -318,8 +404,14 @@ def first_problem(table: TableFile, checks: Mapping[str, Check]) -> InputError |
     return None
 
 
-def unreadable(table: TableFile, reason: object, row: int = -1) -> InputError:
-    """The error where no row tells what is wrong."""
+def refusal(
+    table: TableFile, checks: Mapping[str, Check], reason: object, row: int = -1
+) -> InputError:
+    """The error of the first malformed row; with a reason where no row tells it."""
+    return first_problem(table, checks) or _unreadable(table, reason, row)
+
+
+def _unreadable(table: TableFile, reason: object, row: int = -1) -> InputError:
     where = table.label if row < 0 else where_is(table, row)
     return InputError(f"{where}: can't be read ({_first_line(reason)})")
 
@@ -350,7 +442,7 @@ def read_columns(
     except pa.ArrowInvalid:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise unreadable(table, error) from None
+        raise _unreadable(table, error) from None
 
 
 def _read_text(
@@ -407,7 +499,7 @@ def read_parquet(table: TableFile, columns: Sequence[str]) -> "pa.Table":
     try:
         return pq.read_table(table.place.path / table.file, columns=list(columns))
     except (OSError, pa.ArrowException) as error:
-        raise unreadable(table, error) from None
+        raise _unreadable(table, error) from None
 
 
 def _read_parquet(
@@ -420,8 +512,9 @@ def _read_parquet(
     for name, wanted in types.items():
         as_text = pa.types.is_dictionary(wanted)
         column = read[name] if as_text else _in_seconds(read[name])
-        coded = pa.types.is_dictionary(column.type)
-        found = column.type.value_type if coded else column.type
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        found = column.type
         text = pa.types.is_string(found) or pa.types.is_large_string(found)
         whole = pa.types.is_integer(found)
         if text != as_text and not (as_text and whole):
@@ -429,12 +522,9 @@ def _read_parquet(
             raise InputError(
                 f"{table.label}: expected {expected} in column {name}, found {found}"
             )
-        if whole and as_text:
+        if as_text:
+            column = column if whole else column.cast(pa.string())
             columns[name] = column.dictionary_encode()
-        elif coded:
-            columns[name] = column.cast(found).cast(pa.string()).dictionary_encode()
-        elif text:
-            columns[name] = column.cast(pa.string()).dictionary_encode()
         else:
             # Rounded where float64 needs it, as numbers of a text are.
             columns[name] = column.cast(wanted, safe=False)
@@ -448,85 +538,3 @@ def _in_seconds(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     return column
-
-
-class RatingColumns(NamedTuple):
-    """Ratings in the order of the file: raw ids, stars, seconds."""
-
-    user: Int[ndarray, " n"]
-    item: Int[ndarray, " n"]
-    rating: Float[ndarray, " n"]
-    timestamp: Int[ndarray, " n"]
-
-
-def _id_check(kind: str) -> Check:
-    expected = f"{kind}, a whole number below 2^31"
-    return lambda text: None if _is_whole(text.strip(), ID_LIMIT) else expected
-
-
-def _rating_check(text: str) -> str | None:
-    good = LOWEST <= number_of(text) <= HIGHEST
-    return None if good else f"a rating from {LOWEST:g} to {HIGHEST:g}"
-
-
-def _time_check(text: str) -> str | None:
-    good = _is_whole(text.strip(), 2**63)
-    return None if good else "a timestamp, whole seconds from 0 on"
-
-
-def read_ratings(table: TableFile, names: Sequence[str]) -> RatingColumns:
-    """The columns of user, item, rating and timestamp, which have these names.
-
-    Raises:
-      InputError: naming file and line, where the file is empty, a row hasn't all its
-        fields, an id isn't a whole number below 2**31, a rating isn't a number from
-        0.5 to 5, or a timestamp isn't a whole number of seconds from 0 on.
-    """
-    import pyarrow as pa
-
-    lines = islice(table.place.lines(table.file), int(table.header), None)
-    if not any(map(bytes.strip, lines)):
-        raise InputError(f"{table.label}:1: expected ratings, found none")
-    if table.place.size(table.file) > SAY_ABOVE:
-        say(f"reading {table.label} ...")
-    tests = _id_check("a user id"), _id_check("an item id"), _rating_check, _time_check
-    checks = dict(zip(names, tests))
-    types = dict(zip(names, (pa.int64(), pa.int64(), pa.float32(), pa.int64())))
-    try:
-        read = read_columns(table, types)
-    except pa.ArrowInvalid as error:
-        raise first_problem(table, checks) or unreadable(table, error) from None
-    right = not any(read[name].null_count for name in names)
-    columns = RatingColumns(*(read[name].to_numpy() for name in names))
-    right = right and _plausible(columns)
-    if not right or table.hexadecimal:
-        problem = first_problem(table, checks)
-        if problem or not right:
-            raise problem or unreadable(table, "a value out of range")
-    if not table.ended:
-        _check_end(table, columns.timestamp)
-    return columns
-
-
-def _plausible(columns: RatingColumns) -> bool:
-    user, item, rating, timestamp = columns
-    return bool(
-        min(user.min(), item.min(), timestamp.min()) >= 0
-        and max(user.max(), item.max()) < ID_LIMIT
-        and rating.min() >= LOWEST  # as for the highest, false if one is NaN
-        and rating.max() <= HIGHEST
-    )
-
-
-def _check_end(table: TableFile, time: Int[ndarray, " n"]) -> None:
-    """Checks a last row whose line has no end, as where a file is cut off.
-
-    Raises:
-      InputError: its time is far before all others, as when digits are missing.
-    """
-    where = where_is(table, len(time) - 1)
-    if len(time) > 1 and time[-1] < time[:-1].min() / 2:
-        raise malformed(
-            where, "a whole last row: is the file cut off?", f"timestamp {time[-1]}"
-        )
-    _say_endless(where)

@@ -16,16 +16,17 @@ from numpy import ndarray
 
 from research.data.cache import digest, read_cached, write_cached
 from research.data.delimited import TableFile, malformed, open_table, where_is
-from research.data.interactions import (
+from research.data.names import ENDINGS, ROLE, name_of
+from research.data.own_files import (
     PARTS,
     Ids,
     Interactions,
+    SideTable,
     read_interactions,
+    read_side_table,
     renamed,
 )
-from research.data.names import ENDINGS, ROLE, name_of
 from research.data.places import Place, check_format
-from research.data.side_tables import SideTable, read_side_table
 from research.rng import text_id
 from research.sorting import order_by_group
 from research.types import InputError, Ratings, Table
@@ -318,7 +319,4 @@ def _summary(ratings: Ratings, rows: Interactions) -> str:
 
 
 def _date(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds} s"
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

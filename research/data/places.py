@@ -1,7 +1,8 @@
 """Where files of data lie, and how much is read of them.
 
 A file is a regular one, in a folder or a zip; what it unpacks to and the length of its
-lines have limits, so that no small file fills the memory.
+lines have limits, so that no small file fills the memory. An .npz of unknown origin is
+read under the same limits.
 """
 
 import gzip
@@ -9,11 +10,14 @@ import lzma
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from numpy import ndarray
+
+from research.files import read_arrays
 from research.types import InputError
 
 LINE_LIMIT = 2**20  # bytes of a line
@@ -179,3 +183,32 @@ def check_unpacked(where: str, size: int, packed: int) -> None:
             f"{where}: {packed:,} bytes unpack to more than {limit:,}: unpack it "
             f"yourself if that is intended"
         )
+
+
+def check_archive(path: Path) -> None:
+    """Refuses an .npz that unpacks to far more than arrays do; other files pass.
+
+    Raises:
+      InputError: the file is such an .npz, or isn't a regular file.
+    """
+    if path.exists():  # else reading it raises the error
+        check_regular(path)
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (*DAMAGED, OSError) as error:
+        raise InputError(f"{path}: not readable as arrays ({error})") from None
+    size = sum(member.file_size for member in members)
+    check_unpacked(str(path), size, path.stat().st_size)
+
+
+def safe_arrays(path: Path, only: Collection[str] = ()) -> dict[str, ndarray]:
+    """As research.files.read_arrays, for a file of unknown origin.
+
+    Raises:
+      InputError: no such file, or one that can't be read as arrays.
+    """
+    check_archive(path)
+    return read_arrays(path, only)

@@ -155,18 +155,13 @@ def _clicks_at(
 
 
 def made_fold(world: Synthetic, each: int, seed: int = 0) -> Fold:
-    """A phase fitted on ``each`` clicks per user; each user's last is held out."""
-    clicks = np.concatenate(list(draw_clicks(world, each + 1, seed)))
-    return clicked_fold(world, clicks)
-
-
-def clicked_fold(world: Synthetic, clicks: Int[np.ndarray, "u n"]) -> Fold:
-    """A phase fitted on all but the last of each user's clicks, which is held out.
+    """A phase fitted on ``each`` clicks per user; each user's last is held out.
 
     Clicks are drawn with replacement, so that a held-out one may be a training click,
     too. No list holds it then, whatever the model: all metrics are lower by that share.
     """
-    clicks, each = clicks.astype(np.int64), clicks.shape[1] - 1
+    chunks = draw_clicks(world, each + 1, seed)
+    clicks = np.concatenate(list(chunks)).astype(np.int64)
     fitted, held_item = clicks[:, :each].ravel(), clicks[:, each]
     time = np.tile(np.arange(each), len(clicks))
     return _fold(world, fitted, np.arange(len(clicks) + 1) * each, time, held_item)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from research.files import replace, together
+from research.files import beside, replace, together
 from research.registry import Registry
 from research.splits import TEST, TRAIN, VALIDATION
 from research.types import (
@@ -60,6 +60,14 @@ def columns_of(written: Written, keep: ndarray, names: dict[str, str]) -> "pa.Ta
     return pa.table({names[n]: pa.array(c) for n, c in columns.items() if n in names})
 
 
+def _by_part(written: Written, names: dict[str, str]) -> "dict[str, pa.Table]":
+    """The rows of each part, by its name."""
+    return {
+        word: columns_of(written, written.part == part, names)
+        for part, word in PARTS.items()
+    }
+
+
 def _text(table: "pa.Table", separator: str) -> bytes:
     """A table as text with a header; fields are quoted only where one needs it.
 
@@ -102,13 +110,10 @@ def write_recbole(written: Written, folder: Path) -> dict[Path, bytes]:
         **{"user": "user_id:token", "item": "item_id:token"},
         **{"timestamp": "timestamp:float", "rating": "rating:float"},
     }
-    words = PARTS | {VALIDATION: "valid"}
-    return {
-        folder / written.name / f"{written.name}.{word}.inter": _text(
-            columns_of(written, written.part == part, names), "\t"
-        )
-        for part, word in words.items()
-    }
+    tables = _by_part(written, names)
+    tables["valid"] = tables.pop("validation")
+    stem = folder / written.name / written.name
+    return {beside(stem, f".{n}.inter"): _text(t, "\t") for n, t in tables.items()}
 
 
 def write_recpack(written: Written, folder: Path) -> dict[Path, bytes]:
@@ -121,12 +126,8 @@ def write_recpack(written: Written, folder: Path) -> dict[Path, bytes]:
     007 would become 7 and NA a missing value.
     """
     names = {name: name for name in ("user", "item", "timestamp", "rating")}
-    return {
-        folder / f"{word}.csv": _text(
-            columns_of(written, written.part == part, names), ","
-        )
-        for part, word in PARTS.items()
-    }
+    tables = _by_part(written, names)
+    return {folder / f"{part}.csv": _text(t, ",") for part, t in tables.items()}
 
 
 def write_lenskit(written: Written, folder: Path) -> dict[Path, bytes]:
@@ -139,10 +140,10 @@ def write_lenskit(written: Written, folder: Path) -> dict[Path, bytes]:
     names = {"user": "user_id", "item": "item_id"}
     names |= {"timestamp": "timestamp", "rating": "rating"}
     files = {}
-    for part, word in PARTS.items():
+    for part, table in _by_part(written, names).items():
         stream = io.BytesIO()
-        pq.write_table(columns_of(written, written.part == part, names), stream)
-        files[folder / f"{word}.parquet"] = stream.getvalue()
+        pq.write_table(table, stream)
+        files[folder / f"{part}.parquet"] = stream.getvalue()
     return files
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from research.archives import safe_arrays
-from research.data.places import check_regular
+from research.data.places import check_regular, safe_arrays
 from research.features import Codes, Request
 from research.files import DAMAGED
 from research.types import Column, InputError, Table

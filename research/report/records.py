@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 
-from research.archives import safe_arrays
 from research.config import Config
 from research.data.names import name_of
+from research.data.places import safe_arrays
 from research.files import write_arrays
 from research.prepare import Prepared
 from research.types import Fold, InputError, Record, check

@@ -17,7 +17,7 @@ from research.features import (
 from research.features.search import words_per_search
 from research.logits import UserPositives
 from research.negatives.source import Pool
-from research.saved.histories import Sides
+from research.saved.model import SavedModel
 from research.towers import takes_words
 from research.towers.inputs import Timed
 from research.train.model import Params, make_model, serve_side
@@ -26,7 +26,7 @@ from research.types import Events, InputError, Pairs, Table
 
 
 def encode_events(
-    model: Sides, trained: Params, events: Events, timed: bool
+    model: SavedModel, events: Events, timed: bool
 ) -> Float[np.ndarray, "v d"]:
     """Vectors of all users of the events, each at the end of its history.
 
@@ -34,17 +34,19 @@ def encode_events(
       InputError: a feature needs the times of clicks, and there are none.
     """
     world, coded = _world(model, events, timed)
-    tables = {**trained["tables"]}
+    tables = {**model.params["tables"]}
     for name in coded:  # a value that training never saw has the mean of all rows
         table = tables[name]
         tables[name] = np.concatenate([table, table.mean(axis=0, keepdims=True)])
-    params: Params = jax.tree.map(jnp.asarray, {**trained, "tables": tables})
+    params: Params = jax.tree.map(jnp.asarray, {**model.params, "tables": tables})
     users = jnp.arange(events.n_users, dtype=jnp.int32)
     towers = make_model(model.config).to_serve()
     return np.asarray(serve_side(towers, "user", params, world, users))
 
 
-def _world(model: Sides, events: Events, timed: bool) -> tuple[World, tuple[str, ...]]:
+def _world(
+    model: SavedModel, events: Events, timed: bool
+) -> tuple[World, tuple[str, ...]]:
     """The events on the device, and the tables of the users' codes."""
     config, clicks = model.config, len(events.user)
     features = _user_features(config, model.users)

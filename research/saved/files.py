@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from research.archives import check_archive, safe_arrays
 from research.config import Config
+from research.data.places import check_archive, safe_arrays
 from research.files import (
     DAMAGED,
     alone,

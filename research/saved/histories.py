@@ -12,24 +12,26 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from research.config import Config
 from research.data.delimited import (
+    TIMES,
     Named,
+    are_dates,
+    id_problem,
+    in_seconds,
     malformed,
     new_id,
     number_of,
     open_table,
+    says_missing,
     whole_table,
 )
-from research.data.interactions import TIMES, are_dates, id_problem, in_seconds
 from research.data.places import Place
-from research.data.side_tables import MISSING_NUMBERS
 from research.events import by_time, offsets_of
 from research.features.content import places
 from research.marks import FLOAT_LIMIT
@@ -46,6 +48,9 @@ from research.types import (
     Table,
 )
 
+if TYPE_CHECKING:
+    from research.saved.model import SavedModel
+
 
 class Histories(NamedTuple):
     """Clicks as columns [e]: raw ids and times; users holds each named user once.
@@ -57,18 +62,6 @@ class Histories(NamedTuple):
     user: Int[ndarray, " e"]
     item: ndarray
     time: Int[ndarray, " e"]
-    timed: bool
-
-
-class Sides(NamedTuple):
-    """What is known of a model's users and items, beside its parameters.
-
-    ``timed`` says whether the clicks that it was trained on have times.
-    """
-
-    config: Config
-    users: Table
-    items: Table
     timed: bool
 
 
@@ -171,7 +164,7 @@ def read_users(
 
 
 def as_events(
-    clicks: Histories, features: tuple[list[Row], list[str]], model: Sides
+    clicks: Histories, features: tuple[list[Row], list[str]], model: "SavedModel"
 ) -> Queries:
     """The users' events over the model's items, each user's in the order of time.
 
@@ -281,13 +274,12 @@ def _whole_seconds(what: str, time: Sequence[int]) -> Int[ndarray, " e"]:
         return whole
     if are_dates(whole.astype(np.float64)):
         raise malformed(what, TIMES, f"dates such as {whole[0]}")
-    seconds, unit = in_seconds(whole.astype(np.float64))
-    assert seconds is not None  # as there are times
+    seconds, finer = in_seconds(whole.astype(np.float64))
     if (seconds < 0).any():
         raise malformed(what, "timestamps in one unit", str(whole[seconds < 0][0]))
-    if not unit:
+    if not finer:
         return whole
-    say(f"{what}: timestamps are in {unit}: taken as seconds, rounded down")
+    say(f"{what}: {finer}")
     return seconds.astype(np.int64)
 
 
@@ -302,7 +294,7 @@ def _seconds(where: str, text: str) -> int:
 
 
 def _table(
-    names: ndarray, rows: Mapping[Any, Row], columns: Sequence[str], model: Sides
+    names: ndarray, rows: Mapping[Any, Row], columns: Sequence[str], model: "SavedModel"
 ) -> tuple[Table, list[str]]:
     """The users' columns: from their rows, else from training, else missing."""
     notes: list[str] = []
@@ -381,7 +373,7 @@ def _category(where: str, value: Any) -> str:
 
 def _number(where: str, value: Any, missing: float = math.nan) -> float:
     text = str(value)
-    if _is_missing(value) or text.strip().lower() in MISSING_NUMBERS:
+    if _is_missing(value) or says_missing(text):
         return missing
     try:
         number = number_of(value) if isinstance(value, str) else float(value)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from research.config import Config
-from research.data.interactions import renamed
+from research.data.own_files import renamed
 from research.features import (
     PER_EVENT,
     USER,
@@ -20,7 +20,7 @@ from research.features import (
 )
 from research.positives import POSITIVES, log_share
 from research.prepare import Prepared, is_towers
-from research.saved.histories import Sides, as_events, read_histories, read_users
+from research.saved.histories import as_events, read_histories, read_users
 from research.serving import Serving, rule_prior
 from research.types import Events, InputError, Table
 
@@ -93,11 +93,6 @@ class SavedModel:
         """Log of each item's share of the training clicks."""
         return log_share(self.item_counts)
 
-    @property
-    def sides(self) -> Sides:
-        """What encoding needs beside the parameters."""
-        return Sides(self.config, self.users, self.items, self.timed)
-
     def encode(
         self, histories: HistoriesLike, users: UsersLike | None = None
     ) -> Encoded:
@@ -117,8 +112,8 @@ class SavedModel:
         features = read_users(users, self.users, called)
         if not len(clicks.users) and not features[0]:
             raise InputError("the histories and the table of users name no user")
-        queries = as_events(clicks, features, self.sides)
-        vectors = encode_events(self.sides, self.params, queries.events, clicks.timed)
+        queries = as_events(clicks, features, self)
+        vectors = encode_events(self, queries.events, clicks.timed)
         events = queries.events
         return Encoded(
             events.users.names, vectors, events.offsets, events.item, queries.notes

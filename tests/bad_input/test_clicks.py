@@ -4,13 +4,13 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
 
 from research.features.content import stamped
 from research.features.search import read_searches
 from research.saved.histories import read_histories, read_users
-from tests.bad_input.test_files import IDS, outcome, refused
-from tests.bad_input.test_readers import CHANGES, damaged, many
+from tests.bad_input.test_files import IDS
+from tests.bad_input.test_readers import for_each_damage
+from tests.refusal import outcome, refusal
 
 
 def columns(path, *names):
@@ -28,18 +28,16 @@ SEARCHES = 'user,item,query\n1,2,old films\n1,3,\n2,2,"a, b"\n'
 
 def test_damaged_searches(tmp_path):
     path = tmp_path / "q.csv"
+    path.write_text(SEARCHES)
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(SEARCHES.encode(), changes))
+    def check():
         read = outcome(lambda: read_searches(stamped(str(path))))
         if read is not None:
             user, item, query = columns(path, "user", "item", "query")
             pairs = zip(map(int, user), map(int, item), strict=True)
             assert read == dict(zip(pairs, (text.strip() for text in query)))
 
-    one()
+    for_each_damage(path, check)
 
 
 HISTORIES = "user,item,timestamp\n1,2,10\n1,3,5\n2,2,7\n9,,\n"
@@ -47,11 +45,9 @@ HISTORIES = "user,item,timestamp\n1,2,10\n1,3,5\n2,2,7\n9,,\n"
 
 def test_damaged_histories(tmp_path):
     path = tmp_path / "h.csv"
+    path.write_text(HISTORIES)
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(HISTORIES.encode(), changes))
+    def check():
         read = outcome(read_histories, path, IDS, IDS)
         if read is not None:
             user, item, time = columns(path, "user", "item", "timestamp")
@@ -63,7 +59,7 @@ def test_damaged_histories(tmp_path):
                 if any(times):
                     assert read.time.tolist() == [int(float(time)) for time in times]
 
-    one()
+    for_each_damage(path, check)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +72,11 @@ def test_damaged_histories(tmp_path):
 def test_histories_that_are_none(text, tmp_path):
     path = tmp_path / "h.csv"
     path.write_text(text)
-    refused(read_histories, path, IDS, IDS)
+    refusal(read_histories, path, IDS, IDS)
 
 
 @pytest.mark.parametrize("text", ["", "item\n1\n", "user,age\n1\n"])
 def test_users_that_are_none(text, tmp_path):
     path = tmp_path / "u.csv"
     path.write_text(text)
-    refused(read_users, path, IDS)
+    refusal(read_users, path, IDS)

@@ -31,28 +31,13 @@ from research.report.records import (
 )
 from research.saved.files import HEADER, load_model, save_model
 from research.saved.model import SavedModel
-from research.types import InputError, Table
-from tests.bad_input.test_readers import CHANGES, damaged, many
+from research.types import Table
+from tests.bad_input.test_readers import for_each_damage, many
 from tests.data.miniature import write_100k
+from tests.refusal import outcome, refusal
 from tests.report.made import made_record
 
 IDS = Table(np.arange(1, 8), {})
-
-
-def refused(call, *arguments):
-    """It is refused in one line that isn't empty."""
-    with pytest.raises(InputError) as raised:
-        call(*arguments)
-    assert str(raised.value).strip()
-    assert "\n" not in str(raised.value)
-
-
-def outcome(call, *arguments):
-    """What the call gives, None where it refuses."""
-    try:
-        return call(*arguments)
-    except InputError:
-        return None
 
 
 def bomb(path, name="a.npy", size=2**27):
@@ -121,9 +106,9 @@ ARRAYS = {
 @pytest.mark.parametrize("case", ARRAYS)
 def test_arrays_that_are_none(case, tmp_path):
     ARRAYS[case](tmp_path / "rows.npz", "rows")
-    refused(load_records, tmp_path / "rows.npz")
+    refusal(load_records, tmp_path / "rows.npz")
     ARRAYS[case](tmp_path / "vectors.npz", "vectors")
-    refused(lambda path: load_array(stamped(path), IDS), str(tmp_path / "vectors.npz"))
+    refusal(lambda path: load_array(stamped(path), IDS), str(tmp_path / "vectors.npz"))
 
 
 RECORD = made_record(0, users=6, items=9)
@@ -165,7 +150,7 @@ def test_records_of_another_form(case, tmp_path):
     _stored(tmp_path / "a.npz", lambda arrays, line: None)
     assert len(load_records(tmp_path / "a.npz")) == 1
     _stored(tmp_path / "b.npz", RECORDS[case])
-    refused(load_records, tmp_path / "b.npz")
+    refusal(load_records, tmp_path / "b.npz")
 
 
 STACKS = {
@@ -192,48 +177,40 @@ def test_stacks_of_another_form(case, tmp_path):
     stored = load_stored(path)
     STACKS[case](stored.content)
     save_stored(tmp_path / "b.npz", {}, stored.arrays, **stored.content)
-    refused(load_records, tmp_path / "b.npz")
+    refusal(load_records, tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 10**5, '{"layout": 1}'])
 def test_records_whose_json_is_none(text, tmp_path):
     path = tmp_path / "a.npz"
     write_arrays(path, {"rows": np.frombuffer(text.encode(), np.uint8)})
-    refused(load_records, path)
+    refusal(load_records, path)
 
 
 def test_damaged_records(tmp_path):
     path = save_records(tmp_path / "a.npz", [RunResult("a", {}, 0, RECORD)])
-    good = path.read_bytes()
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
+    def check():
         if read := outcome(load_records, path):
             np.testing.assert_array_equal(read[0].record.rank, RECORD.rank)
             np.testing.assert_array_equal(read[0].record.exposure, RECORD.exposure)
 
-    one()
+    for_each_damage(path, check)
 
 
 def test_a_damaged_cache_is_never_used(tmp_path, capsys):
     ratings = load("ml-100k", str(write_100k(tmp_path)))
-    root = tmp_path / "kept"
+    root, said = tmp_path / "kept", []
     write_cached(root, ratings)
     (path,) = root.iterdir()
-    good, said = path.read_bytes(), []
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
+    def check():
         read = read_cached(root, "ml-100k")
         assert read is None or read.digest == ratings.digest
         said.append("isn't used" in capsys.readouterr().err)
         assert said[-1] == (read is None)
 
-    one()
+    for_each_damage(path, check)
     assert any(said)
 
 
@@ -254,25 +231,20 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("end", ["json", "npz"])
 def test_a_damaged_model(end, saved):
     (path,) = saved.glob(f"*.{end}")
-    good = path.read_bytes()
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
+    def check():
         if (read := outcome(load_model, saved)) is not None:
             assert read.config == Config(dim=4)
             assert read.item_vectors.tolist() == [[1.0] * 4] * 7
 
-    one()
-    path.write_bytes(good)
+    for_each_damage(path, check)
     assert load_model(saved).config == Config(dim=4)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{}", "[" * 10**5, '{"format": 1}'])
 def test_a_model_whose_json_is_none(text, tmp_path):
     (tmp_path / HEADER).write_text(text)
-    refused(load_model, tmp_path)
+    refusal(load_model, tmp_path)
 
 
 def test_a_model_names_no_file_elsewhere(saved, tmp_path):
@@ -283,7 +255,7 @@ def test_a_model_names_no_file_elsewhere(saved, tmp_path):
     header["arrays"] = str(saved / header["arrays"])  # outside the folder below
     digest = _digest(_canonical(header))
     (tmp_path / HEADER).write_text(json.dumps({**header, "digest": digest}))
-    refused(load_model, tmp_path)
+    refusal(load_model, tmp_path)
 
 
 FILTERS = (
@@ -301,7 +273,7 @@ FILTERS = (
 def test_a_filter_is_refused_or_says_yes_or_no(text):
     keep = outcome(parse_filter, text, ["arm", "k"])
     if keep is None:
-        refused(parse_filter, text, ["arm", "k"])
+        refusal(parse_filter, text, ["arm", "k"])
     else:
         assert text in ("k < 3 # and", "k < " * 5000 + "3")
         assert keep({"arm": "a", "k": 2}) in (True, False)

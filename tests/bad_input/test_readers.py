@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from research.data import load
-from research.types import InputError
 from tests.data.miniature import write_1m, write_100k, write_csv, zipped
 from tests.data.own import csv_text
+from tests.refusal import outcome
 
 CASES = 100
 ODD = (b"\0", b"x", b"X", b"-", b"_", b"e", b".", b",", b"\t", b":", b'"', b" ", b"\n")
@@ -67,6 +67,20 @@ def damaged(data: bytes, changes) -> bytes:
             first = re.escape(odd) if odd in (b",", b"\t", b":") else b"[,\t]"
             data = re.sub(rb"(?m)^([^\n]*?)(" + first + rb")", rb"\1\2\1\2", data)
     return data
+
+
+def for_each_damage(path, check):
+    """Calls the check with the file damaged in each way; the good file is left."""
+    good = path.read_bytes()
+
+    @many
+    @given(CHANGES)
+    def one(changes):
+        path.write_bytes(damaged(good, changes))
+        check()
+
+    one()
+    path.write_bytes(good)
 
 
 def number(text: str) -> float:
@@ -160,14 +174,6 @@ def same(read, plain) -> bool:
     return True
 
 
-def read_or_refused(*arguments):
-    """What was read, None where it was refused."""
-    try:
-        return load(*arguments)
-    except InputError:
-        return None
-
-
 GROUPLENS = {
     "ml-100k": (write_100k, "u.data", "\t"),
     "ml-1m": (write_1m, "ratings.dat", "::"),
@@ -178,21 +184,16 @@ GROUPLENS = {
 @pytest.mark.parametrize("name", GROUPLENS)
 def test_ratings_of_grouplens(name, tmp_path):
     write, file, separator = GROUPLENS[name]
-    path = write(tmp_path) / name / file
-    good = path.read_bytes()
-    seen = []
+    path, seen = write(tmp_path) / name / file, []
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
-        read = read_or_refused(name, str(tmp_path))
+    def check():
+        read = outcome(load, name, str(tmp_path))
         seen.append(read is None)
         if read is not None:
             pairs = {pair: v[:2] for pair, v in as_pairs(read).items()}
             same(pairs, plain_grouplens(path.read_bytes(), separator, separator == ","))
 
-    one()
+    for_each_damage(path, check)
     assert 0 < sum(seen) < len(seen)
 
 
@@ -203,31 +204,24 @@ def test_ratings_of_grouplens(name, tmp_path):
 )  # fmt: skip
 def test_tables_of_grouplens(name, file, tmp_path):
     path = GROUPLENS[name][0](tmp_path) / name / file
-    good = path.read_bytes()
     before = as_pairs(load(name, str(tmp_path)))
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
-        read = read_or_refused(name, str(tmp_path))
+    def check():
+        read = outcome(load, name, str(tmp_path))
         assert read is None or as_pairs(read) == before
 
-    one()
+    for_each_damage(path, check)
 
 
 def test_a_zip(tmp_path):
     path = zipped(write_100k(tmp_path / "source"), "ml-100k", tmp_path)
-    good, digest = path.read_bytes(), load("ml-100k", str(tmp_path)).digest
+    digest = load("ml-100k", str(tmp_path)).digest
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
-        read = read_or_refused("ml-100k", str(tmp_path))
+    def check():
+        read = outcome(load, "ml-100k", str(tmp_path))
         assert read is None or read.digest == digest
 
-    one()
+    for_each_damage(path, check)
 
 
 TEXT = csv_text()
@@ -245,17 +239,15 @@ TYPED = "user_id:token\titem_id:token\ttimestamp:float\trating:float\tpart"
 )
 def test_ones_own_text(name, text, separator, tmp_path):
     path, seen = tmp_path / name, []
+    path.write_text(text)
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(text.encode(), changes))
-        read = read_or_refused(str(path))
+    def check():
+        read = outcome(load, str(path))
         seen.append(read is None)
         if read is not None:
             same(as_pairs(read), plain_text(path.read_bytes(), separator))
 
-    one()
+    for_each_damage(path, check)
     assert 0 < sum(seen) < len(seen)
 
 
@@ -265,14 +257,10 @@ def test_ones_own_parquet(tmp_path):
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     columns |= {n: [*map(float, columns[n])] for n in ("timestamp", "rating")}
     pq.write_table(pa.table(columns), path, compression="none")
-    good = path.read_bytes()
 
-    @many
-    @given(CHANGES)
-    def one(changes):
-        path.write_bytes(damaged(good, changes))
-        read = read_or_refused(str(path))
+    def check():
+        read = outcome(load, str(path))
         if read is not None:
             same(as_pairs(read), plain_table(pq.read_table(path).to_pylist()))
 
-    one()
+    for_each_damage(path, check)

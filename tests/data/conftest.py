@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from research.data import sources
+from research.data import movielens
 from research.data.download import Unavailable
 
 
@@ -25,7 +25,7 @@ def no_archive(monkeypatch):
     def unavailable(name):
         raise Unavailable("the host can't be resolved")
 
-    monkeypatch.setattr(sources, "registered", unavailable)
+    monkeypatch.setattr(movielens, "registered", unavailable)
 
 
 @pytest.fixture

@@ -1,22 +1,14 @@
 import pytest
 
 from research.data import load
-from research.types import InputError
 from tests.data.miniature import write_1m, write_100k, write_csv
+from tests.refusal import refusal
 
 WRITE = {
     "ml-100k": write_100k,
     "ml-1m": write_1m,
     "ml-20m": lambda root: write_csv(root, "ml-20m"),
 }
-
-
-def refusal(name, root):
-    with pytest.raises(InputError) as caught:
-        load(name, str(root))
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 # A row, its fields between spaces, and what is expected in their place.
@@ -52,7 +44,7 @@ def test_a_malformed_rating(name, file, separator, case, tmp_path):
     # A blank line before it: the number is the line's, not the rating's.
     lines[2:3] = ["", row.rstrip().replace(" ", separator)]
     path.write_text("\n".join(lines))
-    assert refusal(name, tmp_path) == f"{path}:4: expected {expected}"
+    assert refusal(load, name, str(tmp_path)) == f"{path}:4: expected {expected}"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +82,9 @@ def test_a_malformed_row_of_any_file(name, file, row, expected, tmp_path):
     with path.open("a", encoding="latin-1") as stream:
         stream.write(row + "\n")
     number = len(path.read_bytes().splitlines())
-    assert refusal(name, tmp_path).startswith(f"{path}:{number}: expected {expected}")
+    assert refusal(load, name, str(tmp_path)).startswith(
+        f"{path}:{number}: expected {expected}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,22 +102,24 @@ def test_a_malformed_row_of_any_file(name, file, row, expected, tmp_path):
 def test_a_rating_that_contradicts_the_rest(row, expected, tmp_path):
     path = write_100k(tmp_path) / "ml-100k" / "u.data"
     path.write_text(f"\n{path.read_text()}{row}\n2\t1412\t3\t5\n")
-    assert refusal("ml-100k", tmp_path) == f"{path}:8: expected {expected}"
+    assert refusal(load, "ml-100k", str(tmp_path)) == f"{path}:8: expected {expected}"
+
+
+FILES = {
+    "ml-100k": ("u.data", "u.user", "u.item"),
+    "ml-1m": ("ratings.dat", "users.dat", "movies.dat"),
+    "ml-20m": ("ratings.csv", "movies.csv"),
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        *(("ml-100k", file) for file in ("u.data", "u.user", "u.item")),
-        *(("ml-1m", file) for file in ("ratings.dat", "users.dat", "movies.dat")),
-        *(("ml-20m", file) for file in ("ratings.csv", "movies.csv")),
-    ],
+    ("name", "file"), [(name, file) for name in FILES for file in FILES[name]]
 )
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_an_empty_file(name, file, text, tmp_path):
     path = WRITE[name](tmp_path) / name / file
     path.write_text(text)
-    assert refusal(name, tmp_path).startswith(f"{path}:1: expected ")
+    assert refusal(load, name, str(tmp_path)).startswith(f"{path}:1: expected ")
 
 
 RATINGS = "userId,movieId,rating,timestamp\n"
@@ -144,16 +140,21 @@ def test_a_csv_that_is_none(case, tmp_path):
     file, change, line, expected = CSV[case]
     path = write_csv(tmp_path, "ml-20m") / "ml-20m" / file
     path.write_text(change(path.read_text("utf-8")), "utf-8")
-    assert refusal("ml-20m", tmp_path).startswith(f"{path}:{line}: expected {expected}")
+    assert refusal(load, "ml-20m", str(tmp_path)).startswith(
+        f"{path}:{line}: expected {expected}"
+    )
 
 
 def test_a_csv_that_names_a_column_twice_or_is_not_utf8(tmp_path):
     path = write_csv(tmp_path, "ml-20m") / "ml-20m" / "ratings.csv"
     text = path.read_text()
     path.write_text("userId,movieId,rating,timestamp,rating\n1,1,3,5,3\n")
-    assert refusal("ml-20m", tmp_path) == f"{path}:1: two columns are named 'rating'"
+    assert (
+        refusal(load, "ml-20m", str(tmp_path))
+        == f"{path}:1: two columns are named 'rating'"
+    )
     path.write_text(text)
     path = path.with_name("movies.csv")
     path.write_text(path.read_text("utf-8"), "latin-1")
     expected = "expected UTF-8, found 'byte 0xe9'"
-    assert refusal("ml-20m", tmp_path) == f"{path}:3: {expected}"
+    assert refusal(load, "ml-20m", str(tmp_path)) == f"{path}:3: {expected}"

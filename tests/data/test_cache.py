@@ -10,7 +10,12 @@ from research.data.cache import (
     read_cached,
     write_cached,
 )
-from tests.data.miniature import assert_same_table, write_100k
+from tests.data.miniature import (
+    assert_same_table,
+    write_1m,
+    write_100k,
+    write_csv,
+)
 
 
 @pytest.fixture
@@ -28,38 +33,45 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_round_trip(cache, ratings, stored):
-    assert files(cache) == [stored.name]
-    again = read_cached(cache, "ml-100k")
-    assert again.digest == ratings.digest
-    for left, right in zip(ratings[1:5], again[1:5]):
+@pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-20m"])
+def test_what_is_kept_is_read_back(name, cache, tmp_path):
+    write_1m(tmp_path)
+    write_csv(tmp_path, "ml-20m")
+    before = load(name, str(write_100k(tmp_path)))
+    write_cached(cache, before)
+    assert files(cache) == [f"{name}-{before.digest}.npz"]
+    after = read_cached(cache, name)
+    for left, right in zip(before[:5], after[:5]):
+        assert type(left) is type(right)
         assert np.array_equal(left, right)
-    assert_same_table(ratings.users, again.users)
-    assert_same_table(ratings.items, again.items)
+        assert getattr(left, "dtype", None) == getattr(right, "dtype", None)
+    assert_same_table(before.users, after.users)
+    assert_same_table(before.items, after.items)
+    assert after.digest == before.digest
 
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def another_rating(path):
-    with np.load(path) as arrays:
-        columns = {name: arrays[name] for name in arrays.files}
-    columns["ratings.rating"] = columns["ratings.rating"][::-1]
-    np.savez(path, **columns)
+def with_column(name, change):
+    def damage(path):
+        with np.load(path) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}
+        columns[name] = change(columns[name])
+        np.savez(path, allow_pickle=True, **columns)
+
+    return damage
 
 
-def pickled(path):
-    with np.load(path) as arrays:
-        columns = {name: arrays[name] for name in arrays.files}
-    columns["items.year"] = columns["items.year"].astype(object)
-    np.savez(path, allow_pickle=True, **columns)
+DAMAGE = {
+    "cut off": truncate,
+    "another rating": with_column("ratings.rating", lambda column: column[::-1]),
+    "pickled": with_column("items.year", lambda column: column.astype(object)),
+}
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [truncate, another_rating, pickled],
-)
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_file_is_kept_aside_and_not_used(damage, cache, stored, capsys):
     damage(stored)
     assert read_cached(cache, "ml-100k") is None

@@ -5,19 +5,16 @@ import numpy as np
 import pytest
 
 from research.data import load
-from research.data.cache import digest, digest_of, flatten, restore
+from research.data.cache import digest, digest_of
 from research.data.download import INSIDE
-from research.data.formats import read
+from research.data.movielens import read
 from research.data.places import Place
 from research.types import CATEGORY, TEXT, Column
 from tests.data.miniature import (
     FILMS,
     RATINGS,
     USERS,
-    assert_same_table,
-    write_1m,
     write_100k,
-    write_csv,
     write_wheel,
     zipped,
 )
@@ -76,14 +73,10 @@ def change(column, row=0, value=9):
     return changed
 
 
-def changed_user(ratings, name, *values):
-    values = change(ratings.users.columns[name].values, *values)
-    return ratings._replace(users=with_values(ratings.users, name, values))
-
-
-def changed_item(ratings, name, *values):
-    values = change(ratings.items.columns[name].values, *values)
-    return ratings._replace(items=with_values(ratings.items, name, values))
+def changed(ratings, side, name, *values):
+    table = getattr(ratings, side)
+    values = change(table.columns[name].values, *values)
+    return ratings._replace(**{side: with_values(table, name, values)})
 
 
 @pytest.mark.parametrize(
@@ -92,14 +85,14 @@ def changed_item(ratings, name, *values):
         lambda r: r._replace(rating=change(r.rating)),
         lambda r: r._replace(timestamp=change(r.timestamp)),
         lambda r: r._replace(item=change(r.item, 0, 2)),
-        lambda r: changed_user(r, "age"),
-        lambda r: changed_user(r, "age", 0, np.nan),
-        lambda r: changed_user(r, "zip", 0, "1"),
+        lambda r: changed(r, "users", "age"),
+        lambda r: changed(r, "users", "age", 0, np.nan),
+        lambda r: changed(r, "users", "zip", 0, "1"),
         lambda r: r._replace(users=with_columns(r.users, gender=None)),
         lambda r: r._replace(users=r.users._replace(id=change(r.users.id, 2))),
-        lambda r: changed_item(r, "year"),
-        lambda r: changed_item(r, "title", 3, "?"),
-        lambda r: changed_item(r, "genres", 0, True),
+        lambda r: changed(r, "items", "year"),
+        lambda r: changed(r, "items", "title", 3, "?"),
+        lambda r: changed(r, "items", "genres", 0, True),
     ],
 )
 def test_whatever_else_changes_is_seen(edit, ratings):
@@ -139,19 +132,3 @@ def test_digest_of_one_column_by_hand():
     by_hand = b"two-tower ratings 1\nitems.id <u4 2\n\x01\0\0\0\x00\x01\0\0"
     columns = {"items.id": np.array([1, 256], "<u4")}
     assert digest_of(columns) == hashlib.sha256(by_hand).hexdigest()
-
-
-@pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-20m"])
-def test_flat_columns_restore_the_data_set(name, tmp_path):
-    write_100k(tmp_path)
-    write_1m(tmp_path)
-    write_csv(tmp_path, "ml-20m")
-    before = load(name, str(tmp_path))
-    after = restore(name, flatten(before))
-    for left, right in zip(before[:5], after[:5]):
-        assert type(left) is type(right)
-        assert np.array_equal(left, right)
-        assert getattr(left, "dtype", None) == getattr(right, "dtype", None)
-    assert_same_table(before.users, after.users)
-    assert_same_table(before.items, after.items)
-    assert after.digest == before.digest

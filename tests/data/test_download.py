@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from research.data import DATASETS, download, load, sources
+from research.data import DATASETS, download, load, movielens
 from research.data.download import Archive, registered
 from research.types import InputError
 from tests.data.miniature import write_csv, zipped
 from tests.process import ROOT
+from tests.refusal import refusal
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,7 +50,7 @@ def archive(server, tmp_path, monkeypatch):
     server.body = body
     url = f"http://127.0.0.1:{server.server_port}/datasets/ml-20m.zip"
     record = Archive(url, len(body), hashlib.sha256(body).hexdigest())
-    monkeypatch.setattr(sources, "registered", lambda name: record)
+    monkeypatch.setattr(movielens, "registered", lambda name: record)
     return record
 
 
@@ -79,12 +80,10 @@ def test_fetched_verified_read_and_kept(archive, server, cache, tmp_path, capsys
 )
 def test_another_file_is_kept_aside_and_not_used(body, what, archive, server, cache):
     server.body = body(server.body)
-    with pytest.raises(InputError) as caught:
-        load("ml-20m")
-    kept = cache / "ml-20m.zip.rejected"
-    assert str(caught.value).startswith(f"{archive.url}: the download has ")
-    assert what in str(caught.value)
-    assert str(caught.value).endswith(f"not used, kept as {kept}")
+    line, kept = refusal(load, "ml-20m"), cache / "ml-20m.zip.rejected"
+    assert line.startswith(f"{archive.url}: the download has ")
+    assert what in line
+    assert line.endswith(f"not used, kept as {kept}")
     assert kept.read_bytes() == server.body
     assert names(cache) == [kept.name]
 
@@ -99,9 +98,9 @@ def test_a_transfer_that_breaks_off(archive, server, cache, capsys):
 
 STALLED = """
 import sys
-from research.data import load, sources
+from research.data import load, movielens
 from research.data.download import Archive
-sources.registered = lambda name: Archive(sys.argv[1], 1000, "0" * 64)
+movielens.registered = lambda name: Archive(sys.argv[1], 1000, "0" * 64)
 load("ml-20m")
 """
 
@@ -158,7 +157,7 @@ def test_a_host_without_an_address_is_given_up_at_once(monkeypatch, tmp_path, ca
 
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
     record = Archive("http://films.invalid/ml-20m.zip", 1, "0")
-    monkeypatch.setattr(sources, "registered", lambda name: record)
+    monkeypatch.setattr(movielens, "registered", lambda name: record)
     with pytest.raises(InputError, match=r"films\.invalid can't be resolved"):
         load("ml-20m")
     assert asked == ["films.invalid"]

@@ -3,7 +3,7 @@ import pytest
 
 from research.data import DATASETS, load
 from research.data.cache import multi_hot, rows_of
-from research.data.formats import NO_GENRE, title_and_year
+from research.data.movielens import NO_GENRE, title_and_year
 from research.types import InputError
 from tests.data.miniature import FILMS, RATINGS, USERS, write_1m, write_100k, write_csv
 

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from research.data import DATASETS, load, sources
+from research.data import DATASETS, load, movielens
 from research.data import cache as data_cache
 from research.types import InputError
 from tests.data.miniature import write_1m, write_100k, write_csv, zipped
+from tests.refusal import refusal
 
 # Taken before the fixture hides them: one test loads what the person's machine has.
 OWN_CACHE, OWN_HINT = data_cache.default_root(), os.environ.get("MOVIELENS_DIR")
@@ -27,7 +28,7 @@ def all_three(tmp_path, monkeypatch, cache):
     def beyond(dataset, root):
         raise AssertionError("the cache was passed over")
 
-    monkeypatch.setattr(sources, "_archive", beyond)
+    monkeypatch.setattr(movielens, "_archive", beyond)
     folder = write_100k(tmp_path / "one", ONE)
     hint = write_100k(tmp_path / "two", TWO)
     cached = load("ml-100k", str(write_100k(tmp_path / "three", THREE)))
@@ -66,9 +67,7 @@ def test_a_hint_whose_rows_are_malformed_is_refused(all_three):
 def test_a_folder_that_lacks_the_set_is_refused(all_three, capsys):
     folder = all_three[0]
     (folder / "ml-100k" / "u.user").unlink()
-    with pytest.raises(InputError) as caught:
-        load("ml-100k", str(folder))
-    assert str(caught.value) == (
+    assert refusal(load, "ml-100k", str(folder)) == (
         f"ml-100k isn't in the data folder {folder}: looked for "
         f"{folder}/ml-100k/u.user, {folder}/ml-100k.zip, "
         f"{folder}/u.data, {folder}/u.user, {folder}/u.item"

@@ -1,25 +1,52 @@
-"""Layouts of MovieLens: the files of a data set, and the tables read from them."""
+"""MovieLens: the layouts of its files, where they are looked for, what they hold."""
 
+import os
 import re
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from research.data.cache import digest, multi_hot, rows_of, zero_as_missing
+from research.data.cache import (
+    digest,
+    multi_hot,
+    read_cached,
+    rows_of,
+    set_aside,
+    workspace,
+    write_cached,
+    zero_as_missing,
+)
 from research.data.delimited import (
-    RatingColumns,
+    ID_LIMIT,
+    Numbers,
     TableFile,
+    first_problem,
+    in_seconds,
     malformed,
     new_id,
     open_table,
-    read_ratings,
+    read_columns,
+    refusal,
+    say_endless,
     where_is,
     whole_table,
 )
-from research.data.interactions import in_seconds
+from research.data.download import (
+    INSIDE,
+    Unavailable,
+    download,
+    fetch_wheel,
+    registered,
+)
+from research.data.names import DATASETS, DataSet
 from research.data.places import Place
+from research.notices import say
 from research.types import (
     CATEGORIES,
     CATEGORY,
@@ -31,6 +58,13 @@ from research.types import (
     Table,
 )
 
+SAY_ABOVE = 50 * 2**20  # bytes from which reading takes long enough to announce it
+EXPECTED = (  # of user, item, rating, timestamp
+    Numbers("a user id, a whole number below 2^31", 0, ID_LIMIT - 1, whole=True),
+    Numbers("an item id, a whole number below 2^31", 0, ID_LIMIT - 1, whole=True),
+    Numbers("a rating from 0.5 to 5", 0.5, 5),
+    Numbers("a timestamp, whole seconds from 0 on", 0, 2**63 - 1, whole=True),
+)
 # The order of the flags in u.item, which GroupLens's u.genre gives.
 GENRE_FLAGS = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -77,9 +111,9 @@ class Source(NamedTuple):
         Raises:
           InputError: it can't be read, or lacks a column.
         """
-        if self.header:
-            return open_table(place, self.file, self.separator).require(self.columns)
-        return open_table(place, self.file, self.separator, self.columns)
+        columns = () if self.header else self.columns
+        table = open_table(place, self.file, self.separator, columns)
+        return table.require(self.columns)
 
 
 # What an item's fields after its id say: title, year, genres between "|".
@@ -195,6 +229,62 @@ def _user_table(source: Source, place: Place) -> Table:
     return Table(np.array(sorted(rows), np.int64), columns)
 
 
+class RatingColumns(NamedTuple):
+    """Ratings in the order of the file: raw ids, stars, seconds."""
+
+    user: Int[ndarray, " n"]
+    item: Int[ndarray, " n"]
+    rating: Float[ndarray, " n"]
+    timestamp: Int[ndarray, " n"]
+
+
+def _read_ratings(table: TableFile, names: Sequence[str]) -> RatingColumns:
+    """The columns of user, item, rating and timestamp, which have these names.
+
+    Raises:
+      InputError: naming file and line, where the file is empty, a row hasn't all its
+        fields, an id isn't a whole number below 2**31, a rating isn't a number from
+        0.5 to 5, or a timestamp isn't a whole number of seconds from 0 on.
+    """
+    import pyarrow as pa
+
+    lines = islice(table.place.lines(table.file), int(table.header), None)
+    if not any(map(bytes.strip, lines)):
+        raise InputError(f"{table.label}:1: expected ratings, found none")
+    if table.place.size(table.file) > SAY_ABOVE:
+        say(f"reading {table.label} ...")
+    expected = dict(zip(names, EXPECTED))
+    checks = {name: one.check for name, one in expected.items()}
+    types = {n: pa.int64() if e.whole else pa.float32() for n, e in expected.items()}
+    try:
+        read = read_columns(table, types)
+    except pa.ArrowInvalid as error:
+        raise refusal(table, checks, error) from None
+    columns = RatingColumns(*(read[name].to_numpy() for name in names))
+    complete = not any(read[name].null_count for name in names)
+    if not (complete and all(map(Numbers.hold, EXPECTED, columns))):
+        raise refusal(table, checks, "a value out of range")
+    if table.hexadecimal and (problem := first_problem(table, checks)):
+        raise problem
+    if not table.ended:
+        _check_end(table, columns.timestamp)
+    return columns
+
+
+def _check_end(table: TableFile, time: Int[ndarray, " n"]) -> None:
+    """Checks a last row whose line has no end, as where a file is cut off.
+
+    Raises:
+      InputError: its time is far before all others, as when digits are missing.
+    """
+    where = where_is(table, len(time) - 1)
+    if len(time) > 1 and time[-1] < time[:-1].min() / 2:
+        raise malformed(
+            where, "a whole last row: is the file cut off?", f"timestamp {time[-1]}"
+        )
+    say_endless(where)
+
+
 def read(name: str, place: Place, layout: str) -> Ratings:
     """Reads the files of a data set.
 
@@ -209,7 +299,7 @@ def read(name: str, place: Place, layout: str) -> Ratings:
                 f"{place.label(file)}: not there, or the archive is damaged"
             )
     table = files.ratings.open(place)
-    columns = read_ratings(table, files.ratings.columns)
+    columns = _read_ratings(table, files.ratings.columns)
     columns, notes = _whole_seconds(columns, table)
     items = _item_table(files.items, place, files.read_item)
     users = Table(np.unique(columns.user), {})
@@ -227,18 +317,16 @@ def _whole_seconds(
     Raises:
       InputError: a time is in another unit than most.
     """
-    time, unit = in_seconds(columns.timestamp.astype(np.float64))
-    assert time is not None
+    time, finer = in_seconds(columns.timestamp.astype(np.float64))
     if time.min() < 0:
         row = int(np.argmin(time))
         found = str(columns.timestamp[row])
         raise malformed(
             where_is(table, row), "a timestamp in the unit of the others", found
         )
-    if not unit:
+    if not finer:
         return columns, ()
-    note = f"timestamps are in {unit}: taken as seconds, rounded down"
-    note = f"{where_is(table, 0)}: {note}"
+    note = f"{where_is(table, 0)}: {finer}"
     return columns._replace(timestamp=time.astype(np.int64)), (note,)
 
 
@@ -277,3 +365,97 @@ def _sort_ratings(
         rating=columns.rating[order].astype(np.float32),
         timestamp=columns.timestamp[order].astype(np.int64),
     )
+
+
+def _find(name: str, folder: Path, files: tuple[str, ...]) -> Place | list[str]:
+    """Searches the places where a folder may hold a data set's files.
+
+    Returns:
+      The first place that has all the files; else the paths that were looked at and
+      aren't there.
+    """
+    places = [Place(folder / name)]
+    places += [Place(folder / f"{name}.zip", inside) for inside in (f"{name}/", "")]
+    # The csv sets share their file names: ml-20m's own folder must not pass for ml-25m.
+    if folder.name == name or folder.name not in DATASETS:
+        places.append(Place(folder))
+    for place in places:
+        if all(place.has(file) for file in files):
+            return place
+    return _looked_at(places, files)
+
+
+def _looked_at(places: list[Place], files: tuple[str, ...]) -> list[str]:
+    """Each missing path once: the archive rather than its members if it isn't there."""
+    paths: list[str] = []
+    for place in places:
+        if place.inside is not None and not (
+            place.path.is_file() and zipfile.is_zipfile(place.path)
+        ):
+            damaged = " (not a zip archive)" if place.path.exists() else ""
+            paths.append(f"{place.path}{damaged}")
+        else:
+            paths += [place.label(file) for file in files if not place.has(file)]
+    return list(dict.fromkeys(paths))
+
+
+def load_movielens(dataset: DataSet, data_dir: str | None, root: Path) -> Ratings:
+    """The data set from data_dir if that is set, else from the first source with it.
+
+    Raises:
+      InputError: data_dir lacks it, a row is malformed, a download isn't what it must
+        be, or no source has it.
+    """
+    name, files, tried = dataset.name, LAYOUTS[dataset.layout].files, []
+    folder = os.environ.get("MOVIELENS_DIR") or None if data_dir is None else data_dir
+    if folder is not None:
+        place = _find(name, Path(folder).expanduser(), files)
+        if isinstance(place, Place):
+            return read(name, place, dataset.layout)
+        if data_dir is not None:
+            raise InputError(
+                f"{name} isn't in the data folder {data_dir}: "
+                f"looked for {', '.join(place)}"
+            )
+        tried.append(f"$MOVIELENS_DIR: it lacks {', '.join(place)}")
+        say(f"{name}: {tried[-1]}; going on to the next source")
+    if cached := read_cached(root, name):
+        return cached
+    for source in (_archive, _wheel):
+        try:
+            ratings = source(dataset, root)
+        except Unavailable as error:
+            tried.append(str(error))
+            say(f"{name}: {error}; going on to the next source")
+            continue
+        write_cached(root, ratings)
+        return ratings
+    raise InputError(
+        f"{name}: no source has it; tried {'; '.join(tried)}. "
+        "Give a folder that holds it with --data-dir"
+    )
+
+
+def _archive(dataset: DataSet, root: Path) -> Ratings:
+    archive = registered(dataset.name)
+    with workspace(root) as folder:
+        path = download(dataset.name, archive, folder, root)
+        return read(dataset.name, Place(path, f"{dataset.name}/"), dataset.layout)
+
+
+def _wheel(dataset: DataSet, root: Path) -> Ratings:
+    if dataset.digest is None:
+        raise Unavailable("no wheel has a copy")
+    with workspace(root) as folder:
+        wheel = fetch_wheel(folder)
+        try:
+            ratings = read(dataset.name, Place(wheel, INSIDE), "wheel")
+            if ratings.digest == dataset.digest:
+                return ratings
+            problem = (
+                f"{wheel.name}: its {dataset.name} has the digest "
+                f"{ratings.digest[:12]}... instead of {dataset.digest[:12]}..."
+            )
+        except InputError as error:
+            problem = str(error)
+        raise InputError(f"{problem}; not used, kept as {set_aside(wheel, root)}")
