@@ -16,17 +16,17 @@ from research.registry import CACHES, loaded
 from research.rng import stream
 from research.towers import ENCODERS, uses_history
 from research.towers.inputs import (
+    HistoryLookup,
     ItemInput,
     ItemLookup,
     Rows,
     UserInput,
-    UserLookup,
+    history_lookup,
     init_tables,
     item_input,
     item_lookup,
     look_up,
     user_input,
-    user_lookup,
 )
 from research.towers.towers import ItemTower, Rates, UserTower
 from research.train.world import World, bare
@@ -80,9 +80,9 @@ class Model(NamedTuple):
 
     def look_at(
         self, world: World, entity: Int[Array, " b"], position: Int[Array, " b"]
-    ) -> UserLookup:
+    ) -> HistoryLookup:
         """The table rows that users at positions need."""
-        return user_lookup(
+        return history_lookup(
             world.users,
             world.item,
             world.offsets,
@@ -249,7 +249,7 @@ def _tiled(
     return jnp.concatenate(parts)[:n]
 
 
-Lookup = UserLookup | ItemLookup
+Lookup = HistoryLookup | ItemLookup
 
 
 def query_lookup(
@@ -283,7 +283,7 @@ def encode(
 ) -> Float[Array, "n d"]:
     """Vectors by the tower that the lookup is for; only the user's has dropout."""
     vectors: Any
-    if isinstance(lookup, UserLookup):
+    if isinstance(lookup, HistoryLookup):
         given = user_input(rows, lookup, model.dim)
         vectors = model.user.apply(nets["user"], given, rates, key)
     else:

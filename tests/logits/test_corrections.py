@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import UserPositives, log_q_parts, rows_known
+from research.logits.correction import log_q_parts
+from research.logits.masks import UserPositives, rows_known
 from research.negatives import make_sources
 from research.negatives.source import Drawn
 from research.prepare import prepare

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.logits import logits
+from research.logits.correction import logits
 
 SCORE = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.5]], np.float32)
 LOG_Q = np.log([0.5, 0.3, 0.2]).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import first_of_each
+from research.logits.masks import first_of_each
 from research.negatives.checks import check_negatives
 from research.negatives.source import union_log_inclusion, union_log_q
 from research.types import InputError, Pairs

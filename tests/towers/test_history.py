@@ -10,11 +10,11 @@ from research.prepare import prepare
 from research.towers.inputs import (
     HISTORY,
     SHORT,
+    HistoryLookup,
     SideArrays,
-    UserLookup,
+    history_lookup,
     pooled,
     rows_of,
-    user_lookup,
 )
 from research.train.model import serve_pairs, serve_side
 from research.train.run_state import init_state
@@ -22,7 +22,7 @@ from research.types import Events
 from tests.world import made_fold
 
 LENGTH = 5
-LOOK_UP = jax.jit(user_lookup, static_argnums=(5, 6))
+LOOK_UP = jax.jit(history_lookup, static_argnums=(5, 6))
 
 
 def gathered(
@@ -31,7 +31,7 @@ def gathered(
     entity: np.ndarray,
     position: np.ndarray,
     shuffled: bool = False,
-) -> UserLookup:
+) -> HistoryLookup:
     none = jnp.zeros((fitted.n_users, 0))
     return LOOK_UP(
         SideArrays({}, none),
@@ -44,7 +44,7 @@ def gathered(
     )
 
 
-def lists(found: UserLookup) -> list[list[int]]:
+def lists(found: HistoryLookup) -> list[list[int]]:
     ids, keep = np.asarray(found.ids[HISTORY]), np.asarray(found.keep)
     return [row[kept].tolist() for row, kept in zip(ids, keep, strict=True)]
 
