@@ -1,6 +1,5 @@
 """Caches: what they hold, when they are warm, and that nothing flows back into them."""
 
-import dataclasses
 import re
 
 import jax
@@ -10,13 +9,10 @@ import pytest
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, masked_share
-from research.negatives import Size
 from research.negatives.caches import vector_cache
-from research.negatives.checks import check_negatives
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, traced_values
-from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
 from tests.world import made_fold
 
@@ -165,13 +161,3 @@ def test_an_epoch_updates_the_bank_in_place():
     text = lowered.compile().as_text()
     assert re.search(r"f32\[192,8\]\S* dynamic-update-slice\(", text)
     assert not re.search(r"f32\[192,8\]\S* copy\(", text)
-
-
-@pytest.mark.parametrize("name", ["fifo-cache", "vector-cache"])
-def test_a_cache_that_no_run_fills_is_refused(name):
-    size = Size(items=1000, clicked=620, pairs=640)
-    config = Config(batch=64, epochs=1, negatives=(f"{name}:576",))
-    check_negatives(config, size)  # after nine of the ten steps
-    config = dataclasses.replace(config, negatives=(f"{name}:577",))
-    with pytest.raises(InputError, match=f"{name}:577 is never full in 10 steps of 64"):
-        check_negatives(config, size)

@@ -9,7 +9,6 @@ from scipy import stats
 from research.config import Config
 from research.negatives import SOURCES, make_sources
 from research.negatives import source as module
-from research.types import InputError
 from tests.negatives.small import (
     BATCH,
     COUNTS,
@@ -186,25 +185,6 @@ def test_in_batch_draws_one_fewer_than_the_batch():
     for size in (2, 64, 512):
         (source,), (state,) = ready(config_of("in-batch"), pool)
         assert float(source.draws(state, pool, size)) == size - 1
-
-
-@pytest.mark.parametrize(
-    ("specs", "line"),
-    [
-        ((), "no source of negatives"),
-        (("uniform",), "uniform needs a number of draws"),
-        (("uniform:0",), "uniform needs a number of draws"),
-        (("uniform:x",), "uniform needs a number of draws"),
-        (("uniform:-3",), "uniform needs a number of draws"),
-        (("in-batch:3",), "in-batch takes no number"),
-        (("catalogue:3",), "catalogue takes no number"),
-        (("in-bach",), "nearest: in-batch"),
-    ],
-)
-def test_what_names_no_source_is_bad_input(specs, line):
-    with pytest.raises(InputError, match=line) as raised:
-        make_sources(specs)
-    assert "\n" not in str(raised.value)
 
 
 def spec_of(name: str) -> str:

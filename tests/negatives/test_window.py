@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.entries import read
-from research.negatives import Size
-from research.negatives.checks import check_negatives
 from research.negatives.frequencies import FREQUENCIES
 from research.negatives.frequency import (
     init_estimate,
@@ -24,7 +21,6 @@ from research.negatives.frequency import (
 from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.run_state import init_state, traced_values
-from research.types import InputError
 from tests.negatives.small import COUNTS, pool_of
 from tests.train.test_loop import SMALL
 from tests.world import made_fold
@@ -119,25 +115,6 @@ def test_an_epoch_counts_the_candidates_of_its_batches(window):
     for counts, part in zip(after.frequency[:2], parts, strict=True):
         ids = np.ravel(part).astype(int)
         assert np.array_equal(counts, np.bincount(ids, minlength=items))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"frequency": "periodic,window=20"},
-        {"epochs": 1},
-        {"frequency": "periodic,window=1000000"},
-    ],
-)
-def test_a_window_that_no_step_would_use_is_refused(changes):
-    """40 pairs make 10 batches of 4 an epoch, and 20 steps in two."""
-    config = Config(batch=4, epochs=2, frequency="periodic")
-    size = Size(items=30, clicked=30, pairs=40)
-    check_negatives(dataclasses.replace(config, frequency="periodic,window=19"), size)
-    with pytest.raises(InputError, match="periodic's window is") as raised:
-        check_negatives(dataclasses.replace(config, **changes), size)
-    assert "\n" not in str(raised.value)
-    check_negatives(dataclasses.replace(config, frequency="exact"), size)
 
 
 def test_the_state_of_every_frequency_is_arrays():

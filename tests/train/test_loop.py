@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
-from research.config import Config, compile_key
+from research.config import Config, compile_key, with_values
 from research.exposure import IMPRESSIONS
 from research.losses import LOSSES, Loss
 from research.negatives import entries_of
@@ -107,21 +107,41 @@ def test_every_arm_trains(name):
     assert np.allclose(norms, 1, rtol=1e-5) is unit
 
 
-def test_one_compilation_of_the_epoch_over_temperatures_strengths_and_seeds():
-    compiled_epoch.cache_clear()
-    fold = made_fold()
-    train(arm("in-batch", SMALL), fold)  # all that surrounds the epoch compiles here
+SWEPT = {
+    # temperatures, strengths and seeds
+    "in-batch": [
+        *(
+            {"temperature": temperature, "logq": 1.0, "seed": seed}
+            for temperature in (0.05, 0.1, 1.0)
+            for seed in (0, 1)
+        ),
+        *({"logq": strength, "dropout": 0.1} for strength in (0.0, 0.5)),
+    ],
+    # and what sources and a click share have of their own
+    "union": [
+        {},
+        {"extra.alpha": 0.0, "extra.mix": 0.0, "temperature": 0.05},
+        {"extra.alpha": 2.0, "extra.mix": 0.5, "fifo-cache.warmup": 8, "logq": 0.5}
+        | {"streaming.rate": 0.05},
+    ],
+}
+UNION = {"negatives": ("in-batch", "extra:16", "fifo-cache:64"), "epochs": 1}
+
+
+@pytest.mark.parametrize("case", SWEPT)
+def test_one_compilation_of_the_epoch_over_everything_that_is_swept(case):
+    fold, config = made_fold(), SMALL
+    if case == "union":
+        config = dataclasses.replace(SMALL, frequency="streaming", **UNION)
+    train(config, fold)  # all that surrounds the epoch compiles here
     compiled_epoch.cache_clear()
     with compilations() as seen:
-        for temperature in (0.05, 0.1, 1.0):
-            for seed in (0, 1):
-                config = arm("in-batch+logq", SMALL)
-                train(
-                    dataclasses.replace(config, temperature=temperature, seed=seed),
-                    fold,
-                )
-        for strength in (0.0, 0.5):
-            train(dataclasses.replace(SMALL, logq=strength, dropout=0.1), fold)
+        for changes in SWEPT[case]:
+            own = {name: value for name, value in changes.items() if "." in name}
+            fields = {name: v for name, v in changes.items() if name not in own}
+            changed = with_values(dataclasses.replace(config, **fields), own)
+            done = train(changed, fold)
+            assert np.isfinite(done.history[-1]["loss"])
     assert sum("epoch" in name for name in seen) == 1, seen
     assert len(seen) == 1, seen
 
