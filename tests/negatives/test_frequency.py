@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.negatives.frequency import (
     Estimate,
     at_least_one,
@@ -20,6 +19,7 @@ from research.negatives.frequency import (
     per_draw,
 )
 from research.train.loop import train
+from tests.train.begun import SMALL
 from tests.world import made_fold
 
 RATE = jnp.float32(0.1)
@@ -129,9 +129,7 @@ def test_the_estimate_nears_the_exact_share():
 
 
 def test_it_runs_inside_the_loop_and_its_error_is_logged():
-    small = Config(
-        batch=64, epochs=4, history=5, dim=8, user_hidden=(8,), item_hidden=(8,)
-    )
+    small = dataclasses.replace(SMALL, epochs=4)
     config = arm("in-batch+logq-streaming", small)
     config = dataclasses.replace(config, frequency="streaming,rate=0.05")
     done = train(config, made_fold())

@@ -5,18 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.arms import arm
-from research.config import Config
 from research.logits.reducers import Dense, hardest
 from research.negatives import make_sources
 from research.negatives.bands import rank_bands
-from research.prepare import prepare
 from research.train.loop import train
-from research.train.run_state import init_state, refreshed
+from research.train.run_state import refreshed
 from tests.evaluate.near import assert_same_lists
 from tests.negatives.small import batch_of, pool_of, with_own
+from tests.train.begun import SMALL, begun
 from tests.world import made_fold
-
-SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
 
 
 def test_the_hardest_are_the_highest_of_those_kept():
@@ -55,9 +52,8 @@ def test_a_row_draws_from_its_own_querys_band():
 
 def test_bands_are_ranked_anew_by_the_current_model():
     config = with_own(arm("rank-band", SMALL), low=5, high=9)
-    run = prepare(config, made_fold())
-    config, (world, sizes) = run.config, run.world
-    state = refreshed(run, init_state(run, world, sizes), world)
+    run, world, start, _ = begun(config)
+    state = refreshed(run, start, world)
     bands = state.source_states[1]
     assert bands.shape == (made_fold().fitted.n_users, 5)
     item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])

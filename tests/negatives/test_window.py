@@ -18,12 +18,9 @@ from research.negatives.frequency import (
     observe,
     observe_window,
 )
-from research.prepare import prepare
 from research.train.loop import compiled_epoch
-from research.train.run_state import init_state, traced_values
 from tests.negatives.small import COUNTS, pool_of
-from tests.train.test_loop import SMALL
-from tests.world import made_fold
+from tests.train.begun import SMALL, begun
 
 ITEMS, ROWS = len(COUNTS), 4
 STEP = jax.jit(observe_window)
@@ -96,18 +93,15 @@ def test_after_a_shift_it_is_right_within_one_whole_window():
 
 def run_of(**changes):
     config = dataclasses.replace(arm("in-batch+logq-periodic", SMALL), **changes)
-    run = prepare(config, made_fold())
-    world, sizes = run.world
-    return run, init_state(run, world, sizes), world
+    return begun(config)
 
 
 @pytest.mark.parametrize("window", [0, 3])
 def test_an_epoch_counts_the_candidates_of_its_batches(window):
     """Of the pairs' candidates, in the compiled epoch; three windows and a step."""
-    run, state, world = run_of(frequency=f"periodic,window={window}")
+    run, world, state, hyper = run_of(frequency=f"periodic,window={window}")
     order = np.random.default_rng(3).permutation(len(world.pairs.candidate))
     batches = order[: 10 * SMALL.batch].reshape(10, SMALL.batch).astype(np.int32)
-    hyper = traced_values(run.config)
     after, _ = compiled_epoch(run.config)(state, jnp.asarray(batches), hyper, world)
     candidates = np.asarray(world.pairs.candidate)[batches]
     items = len(world.pool.counts)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
-from research.config import Config, compile_key, with_values
+from research.config import compile_key, with_values
 from research.exposure import IMPRESSIONS
 from research.losses import LOSSES, Loss
 from research.negatives import entries_of
@@ -19,9 +19,9 @@ from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from research.types import NUMBER, Column, Fold, Table
 from tests.negatives.small import with_own
+from tests.train.begun import SMALL
 from tests.world import made_fold
 
-SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
 # Towers without a ReLU, near whose kink training would magnify rounding: what two
 # programs train agrees in float32.
 LINEAR = dataclasses.replace(SMALL, user_hidden=(), item_hidden=())
@@ -192,26 +192,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
         train(config, made_fold())
 
 
-def test_the_best_validated_parameters_are_kept():
-    fold = made_fold(fit_on="train")
-    values = iter([0.1, 0.9, 0.2])
-    kept = []
-
-    def validate(users, items):
-        kept.append(items)
-        return {"ndcg@20": next(values)}
-
-    config = dataclasses.replace(SMALL, epochs=3, fit_on="train", evaluate_every=1)
-    done = train(config, fold, validate=validate)
-    assert np.array_equal(done.item_vectors, kept[1])
-    assert [row["ndcg@20"] for row in done.history] == [0.1, 0.9, 0.2]
-
-
-@pytest.mark.parametrize(
-    ("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)], ids=str
-)
-def test_training_ends_after_so_many_validations_without_a_better_one(patience, epochs):
-    values = iter([0.1, 0.9, 0.2, 0.3, 0.95, 0.4])
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
+def test_the_best_validated_parameters_are_kept(patience, epochs):
+    """Training ends after so many validations without a better one; 0: never."""
+    values = [0.1, 0.9, 0.2, 0.3, 0.95, 0.4]
     config = dataclasses.replace(
         SMALL, epochs=6, fit_on="train", evaluate_every=1, patience=patience
     )
@@ -219,10 +203,10 @@ def test_training_ends_after_so_many_validations_without_a_better_one(patience, 
 
     def validate(users, items):
         kept.append(items)
-        return {"ndcg@20": next(values)}
+        return {"ndcg@20": values[len(kept) - 1]}
 
     done = train(config, made_fold(fit_on="train"), validate=validate)
-    assert len(done.history) == epochs
+    assert [row["ndcg@20"] for row in done.history] == values[:epochs]
     best = 4 if epochs == 6 else 1
     assert np.array_equal(done.item_vectors, kept[best])
 
