@@ -1,6 +1,5 @@
 """The two towers of a config, from ids to vectors: what training and serving share."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -190,7 +189,13 @@ def serve_side(
     tile: int = 512,
 ) -> Float[Array, "n d"]:
     """Vectors of users by whole history, or of items, in tiles of constant shape."""
-    return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
+    n = ids.shape[0]
+    padded = np.pad(ids, (0, -n % tile))  # of NumPy: each slice would be a program
+    parts = [
+        _serve(model, side, params, world, padded[i : i + tile])
+        for i in range(0, len(padded), tile)
+    ]
+    return jnp.concatenate(parts)[:n]
 
 
 def serve_pairs(
@@ -238,15 +243,6 @@ _serve_users = jax.jit(Model.serve_users, static_argnums=0)
 _serve_items = jax.jit(Model.serve_items, static_argnums=0)
 CACHES.append(_serve_users.clear_cache)  # type: ignore[attr-defined]
 CACHES.append(_serve_items.clear_cache)  # type: ignore[attr-defined]
-
-
-def _tiled(
-    encode: Any, ids: Int[Array | np.ndarray, " n"], tile: int
-) -> Float[Array, "n d"]:
-    n = ids.shape[0]
-    padded = np.pad(ids, (0, -n % tile))  # of NumPy: each slice would be a program
-    parts = [encode(padded[i : i + tile]) for i in range(0, len(padded), tile)]
-    return jnp.concatenate(parts)[:n]
 
 
 Lookup = HistoryLookup | ItemLookup

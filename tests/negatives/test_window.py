@@ -11,11 +11,11 @@ from experiments.arms import arm
 from research.entries import read
 from research.negatives.frequencies import FREQUENCIES
 from research.negatives.frequency import (
-    init_estimate,
+    init_gaps,
     init_window,
-    log_share_estimate,
+    log_share_of_gaps,
     log_share_of_window,
-    observe,
+    observe_gaps,
     observe_window,
 )
 from research.train.loop import compiled_epoch
@@ -82,12 +82,13 @@ def test_after_a_shift_it_is_right_within_one_whole_window():
     assert gap(q[30], laws.mean(axis=0)) < 0.06
     assert np.array_equal(q[39], q[30])
     assert gap(q[40], laws[1]) < 0.06
-    estimate = init_estimate(1, 1000)
+    hyper = {"rate": jnp.float32(0.01)}
+    estimate = init_gaps({"hashes": 1, "buckets": 1000}, ITEMS, 0)
     for step, ids in enumerate(batches):
         ids, at = jnp.asarray(ids, jnp.int32), jnp.int32(step)
-        estimate = observe(estimate, ids, at, jnp.float32(0.01))
-    args = jnp.int32(len(batches)), 64, jnp.float32(0.01), jnp.float32(-20.0)
-    streamed = np.exp(log_share_estimate(estimate, ITEMS, *args))
+        estimate = observe_gaps(estimate, ids, at, hyper)
+    args = pool_of(), jnp.int32(len(batches)), 64, hyper
+    streamed = np.exp(log_share_of_gaps(estimate, *args))
     assert streamed[0] > 10 * q[40][0]  # nothing is left of what no longer comes
 
 
