@@ -11,7 +11,7 @@ from experiments.engine.display import Display, beside_committed, display, print
 from experiments.engine.local import Finished, RunStatus, run_here, run_in_workers
 from experiments.grid import Grid
 from experiments.loaded import digest_of, fold_of
-from experiments.output.checkpoints import interval
+from experiments.output.checkpoints import checkpoint_interval
 from experiments.output.folders import id_of, writable
 from experiments.output.index import write_index
 from experiments.output.locks import Claims, alone
@@ -57,7 +57,7 @@ def finish(
     """
     import jax
 
-    interval()  # refuses an invalid one before anything is trained
+    checkpoint_interval()  # refuses an invalid one before anything is trained
     workers = len(cores()) if jobs is None else jobs
     if workers > (most := PER_CORE * len(cores())):
         say(f"jobs is {jobs}: {most} workers, at most {PER_CORE} per core")

@@ -31,7 +31,7 @@ MADE_BY = "made_by"  # the name of ``_made_by`` among the arrays
 SECONDS = "TWO_TOWER_CHECKPOINT_SECONDS"  # environment variable: another interval
 
 
-def interval() -> float:
+def checkpoint_interval() -> float:
     """Seconds of training between two checkpoints."""
     text = os.environ.get(SECONDS, "")
     try:
@@ -53,7 +53,7 @@ def checkpoint_of(run: Run, digest: str) -> Checkpoint | None:
     return Checkpoint(
         functools.partial(_load, folder, made_by),
         functools.partial(_save, folder, made_by),
-        interval(),
+        checkpoint_interval(),
     )
 
 

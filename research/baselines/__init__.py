@@ -114,7 +114,7 @@ BASELINES: Registry[Baseline] = Registry(
             prior=Option(1.0, "strength of log q when ranking"),
         ),
         "item2vec": _baseline(
-            "item2vec:item2vec",
+            "descent:item2vec",
             seeded=True,
             dim=_count(64, "length of a vector"),
             epochs=_count(40, "passes over the clicks"),
@@ -127,7 +127,7 @@ BASELINES: Registry[Baseline] = Registry(
             prior=Option(0.5, "strength of log p_n when ranking"),
         ),
         "fm": _baseline(
-            "fm:factorisation_machine",
+            "descent:factorisation_machine",
             seeded=True,
             dim=_count(64, "length of a vector"),
             epochs=_count(20, "passes over the clicks"),

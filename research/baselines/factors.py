@@ -1,14 +1,10 @@
 """Matrix factorisations by the package implicit, on one thread so that seeds repeat."""
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy import sparse
 
 from research.baselines import Values
@@ -16,56 +12,6 @@ from research.baselines.items import clicks_of
 from research.evaluate.top_k import Scorer, dot_product
 from research.positives import log_share
 from research.types import Fold
-
-Params = dict[str, Array]
-
-
-def in_batches(columns: tuple[np.ndarray, ...], batch: int) -> tuple[np.ndarray, ...]:
-    """Each column [n, ...] as [steps, batch, ...], without an incomplete last batch.
-
-    A batch larger than n becomes one of n.
-    """
-    n = len(columns[0])
-    batch = min(batch, n)
-    steps = n // batch
-    return tuple(
-        c[: steps * batch].reshape(steps, batch, *c.shape[1:]) for c in columns
-    )
-
-
-def descend(
-    loss: Callable[..., Float[Array, ""]],
-    params: Params,
-    epochs: Iterable[tuple[np.ndarray, ...]],
-    learning_rate: float,
-    *fixed: Any,
-) -> dict[str, np.ndarray]:
-    """Parameters after one step of Adam [kingma2015] per batch of each epoch.
-
-    Returns:
-      the parameters by name, as NumPy arrays.
-    """
-    with jax.numpy_dtype_promotion("standard"):
-        carry = (params, optax.adam(learning_rate).init(params))
-    for columns in epochs:
-        carry = _epoch(loss, carry, columns, jnp.float32(learning_rate), fixed)
-    return {name: np.asarray(value) for name, value in carry[0].items()}
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _epoch(
-    loss: Callable[..., Any], carry: Any, columns: Any, rate: Array, fixed: Any
-) -> Any:
-    """Scans over the epoch's batches; compiled once per loss and shape."""
-
-    def step(carry: Any, batch: Any) -> tuple[Any, None]:
-        params, state = carry
-        grads = jax.grad(loss)(params, batch, *fixed)
-        with jax.numpy_dtype_promotion("standard"):
-            updates, state = optax.adam(rate).update(grads, state)
-            return (optax.apply_updates(params, updates), state), None
-
-    return jax.lax.scan(step, carry, columns)[0]
 
 
 def ials(fold: Fold, options: Values, seed: int = 0) -> Scorer:

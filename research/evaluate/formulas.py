@@ -47,7 +47,7 @@ def hit(record: Record, k: int) -> Float[ndarray, " v"]:
 def mrr(record: Record, k: int) -> Float[ndarray, " v"]:
     """1 / (1 + min r) where min r < k, else 0."""
     gain = np.where(hits(record, k), 1 / (record.rank + 1.0), 0.0)
-    return _largest(record, gain)
+    return _reduced(np.maximum, record, gain)
 
 
 def _recall_among(
@@ -119,11 +119,6 @@ def gini_index(share: Float[ndarray, " i"]) -> float:
 def by_user(record: Record, values: ndarray) -> Float[ndarray, " v"]:
     """Sums of values [h] over each user's held-out positives."""
     return _reduced(np.add, record, values)
-
-
-def _largest(record: Record, values: Float[ndarray, " h"]) -> Float[ndarray, " v"]:
-    """The largest of values over each user's held-out positives."""
-    return _reduced(np.maximum, record, values)
 
 
 def _reduced(how: np.ufunc, record: Record, values: ndarray) -> Float[ndarray, " v"]:

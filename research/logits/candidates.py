@@ -10,17 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from research.config import Config
-from research.logits import (
+from research.logits.correction import LogQ, log_q_parts, logits
+from research.logits.looked_up import looked_up, scores_of
+from research.logits.masks import (
     Columns,
-    LogQ,
     Rows,
     UserPositives,
     first_of_each,
     keep_columns,
-    log_q_parts,
-    logits,
 )
-from research.logits.looked_up import looked_up, scores_of
 from research.logits.one_pass import ExpectedCotangent, chunked
 from research.logits.reducers import (
     WHOLE,

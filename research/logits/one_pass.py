@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from research.logits import Columns, Rows, keep_columns, log_of_total, masked_ids
+from research.logits.masks import Columns, Rows, keep_columns, masked_ids
 
 # Rounding error of a cotangent, relative to the largest one, at logits up to 64.
 SAME = 1e-5
@@ -217,3 +217,11 @@ def chunked(arrays: Any, n: int) -> Any:
         return x.reshape(steps, n, *rest)
 
     return jax.tree.map(cut, arrays)
+
+
+def log_of_total(
+    total: Float[Array, " b"], top: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """log(total) + top, for a total of exp(z - top); -inf where the total is 0."""
+    some = total > 0
+    return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)) + top, -jnp.inf)

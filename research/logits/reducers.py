@@ -17,8 +17,14 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
-from research.logits import Columns, Rows, keep_columns, log_of_total
-from research.logits.one_pass import ExpectedCotangent, chunked, kept_count, log_sum_exp
+from research.logits.masks import Columns, Rows, keep_columns
+from research.logits.one_pass import (
+    ExpectedCotangent,
+    chunked,
+    kept_count,
+    log_of_total,
+    log_sum_exp,
+)
 
 
 @dataclass(frozen=True)

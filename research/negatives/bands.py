@@ -40,8 +40,6 @@ def rank_band(
 
     return Source(
         name="rank-band",
-        origin="fresh",
-        own="none",
         init=init,
         draw=draw,
         draws=lambda bands, pool, batch_size: jnp.array(float(draws)),

@@ -97,7 +97,6 @@ def fifo_cache(draws: int, config: Config = REFERENCE) -> Source:
     return Source(
         name="fifo-cache",
         origin="stored",
-        own="none",
         init=init,
         draw=draw,
         draws=lambda ring, pool, batch_size: jnp.where(warm(ring), float(draws), 0.0),
@@ -190,7 +189,6 @@ def vector_cache(draws: int, config: Config = REFERENCE) -> Source:
     return Source(
         name="vector-cache",
         origin="stored",
-        own="none",
         init=init,
         draw=draw,
         draws=lambda cache, pool, size: jnp.where(warm(cache), float(draws), 0.0),

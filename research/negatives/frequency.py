@@ -1,8 +1,8 @@
 """How often an item is drawn, estimated or counted while training.
 
 There are two ways to tell from a stream of pairs: the gaps between an item's
-appearances, and the counts of the last window. Their functions for the registry
-(frequencies.py) come last.
+appearances, and the counts of the last window. Each has three functions for the
+registry (frequencies.py): before a step, after a step, and log q.
 
 An item that comes up once in g steps has a probability 1 / g to be in a batch; its gap
 g is averaged over time in hashed arrays  [yi2019, algorithms 2 and 3]. That is
@@ -33,17 +33,15 @@ class Estimate(NamedTuple):
     gap: Float[Array, "m h"]
 
 
-def init_estimate(
-    hashes: int, buckets: int, last: int = NEVER, gap: float = UNKNOWN
-) -> Estimate:
+def init_gaps(values: Mapping[str, Any], items: int, steps: int) -> Estimate:
     """The state before the first step; ``buckets`` is over all hashes together.
 
-    Differs from the paper by default: its start (last 0, gap 100) takes the time before
-    an item was first seen for a gap; here the average starts with the first observed
-    gap.
+    Differs from the paper: its start (last 0, gap 100) takes the time before an item
+    was first seen for a gap; here the average starts with the first observed gap.
     """
-    shape = (hashes, buckets // hashes)
-    return Estimate(jnp.full(shape, last, jnp.int32), jnp.full(shape, gap, jnp.float32))
+    shape = (values["hashes"], values["buckets"] // values["hashes"])
+    last = jnp.full(shape, NEVER, jnp.int32)
+    return Estimate(last, jnp.full(shape, UNKNOWN, jnp.float32))
 
 
 def buckets_of(ids: Int[Array, " n"], estimate: Estimate) -> Int[Array, "m n"]:
@@ -55,13 +53,10 @@ def buckets_of(ids: Int[Array, " n"], estimate: Estimate) -> Int[Array, "m n"]:
     return at
 
 
-def observe(
-    estimate: Estimate,
-    ids: Int[Array, " b"],
-    step: Int[Array, ""],
-    rate: Float[Array, ""],
+def observe_gaps(
+    estimate: Estimate, ids: Int[Array, " b"], step: Int[Array, ""], hyper: Hyper
 ) -> Estimate:
-    """The state after a step that held these ids.
+    """The state after a step that held these ids, with the rate hyper["rate"].
 
     B[h] <- (1 - rate) B[h] + rate (t - A[h]),  A[h] <- t   [yi2019, algorithm 2]
 
@@ -69,7 +64,7 @@ def observe(
     as all read the state before the step; a second gap of 0 would pull B down. An
     item's first observed gap is taken whole.
     """
-    at = buckets_of(ids, estimate)
+    at, rate = buckets_of(ids, estimate), hyper["rate"]
     rows = jnp.arange(at.shape[0], dtype=jnp.int32)[:, None]
     last, gap = estimate.last[rows, at], estimate.gap[rows, at]
     new = (step - last).astype(jnp.float32)
@@ -106,18 +101,17 @@ def per_draw(p: Float[Array, " n"], batch: int) -> Float[Array, " n"]:
     return -jnp.expm1(jnp.log1p(-p) / batch)
 
 
-def log_share_estimate(
-    estimate: Estimate, items: int, step: Int[Array, ""], batch: int,
-    rate: Float[Array, ""], floor: Float[Array, ""],
-) -> Float[Array, " i"]:  # fmt: skip
+def log_share_of_gaps(
+    estimate: Estimate, pool: Pool, step: Int[Array, ""], batch: int, hyper: Hyper
+) -> Float[Array, " i"]:
     """log q of all items as estimated so far, in place of the exact click share.
 
     p of an item in every batch is 1, whatever its q. An average over some 2 / rate gaps
     can't tell a mean gap from 1 more finely than rate / 2, so p stops there.
     """
-    ids = jnp.arange(items, dtype=jnp.int32)
-    p = jnp.minimum(at_least_one(estimate, ids, step), 1.0 - rate / 2.0)
-    return jnp.maximum(jnp.log(per_draw(p, batch)), floor)
+    ids = jnp.arange(len(pool.counts), dtype=jnp.int32)
+    p = jnp.minimum(at_least_one(estimate, ids, step), 1.0 - hyper["rate"] / 2.0)
+    return jnp.maximum(jnp.log(per_draw(p, batch)), pool.floor)
 
 
 def log_q_error(
@@ -189,23 +183,3 @@ def log_share_of_counts(clicks: Int[Array, " i"]) -> Float[Array, " i"]:
     total = jnp.sum(counts)
     share = jnp.maximum(counts, UNSEEN) / jnp.maximum(total, 1.0)
     return jnp.where(total > 0, jnp.log(share), -jnp.log(float(len(counts))))
-
-
-def init_gaps(values: Mapping[str, Any], items: int, steps: int) -> Estimate:
-    """The streaming estimate before the first step."""
-    return init_estimate(values["hashes"], values["buckets"])
-
-
-def observe_gaps(
-    estimate: Estimate, ids: Int[Array, " b"], step: Int[Array, ""], hyper: Hyper
-) -> Estimate:
-    """The streaming estimate after a step, at hyper["rate"] (``observe``)."""
-    return observe(estimate, ids, step, hyper["rate"])
-
-
-def log_share_of_gaps(
-    estimate: Estimate, pool: Pool, step: Int[Array, ""], batch: int, hyper: Hyper
-) -> Float[Array, " i"]:
-    """log q of the pool's items by the streaming estimate (``log_share_estimate``)."""
-    items, rate = len(pool.counts), hyper["rate"]
-    return log_share_estimate(estimate, items, step, batch, rate, pool.floor)

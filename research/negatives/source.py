@@ -77,7 +77,7 @@ class Source(NamedTuple):
         in this step) or "stored" (kept from earlier steps, no gradient).
       own: which column of a row is the row's positive itself and never a negative:
         "diagonal", "id" (wherever the id stands) or "none".
-      init(pool, hyper): the state before the first step.
+      init(pool, hyper): the state before the first step; () where none is needed.
       draw(key, batch, state, pool): the block.
       draws(state, pool, batch_size): number of draws that a row sees, for the mixture;
         0 while a cache isn't warm.
@@ -92,22 +92,17 @@ class Source(NamedTuple):
     """
 
     name: str
-    origin: Literal["batch", "fresh", "stored"]
-    own: Literal["diagonal", "id", "none"]
-    init: Callable[[Pool, Hyper], SourceState]
     draw: Callable[[Key[Array, ""], Pairs, SourceState, Pool], Drawn]
     draws: Callable[[SourceState, Pool, int], Float[Array, ""]]
     log_q: Callable[[Int[Array, "..."], SourceState, Pool], Float[Array, "..."]] | None
+    origin: Literal["batch", "fresh", "stored"] = "fresh"
+    own: Literal["diagonal", "id", "none"] = "none"
+    init: Callable[[Pool, Hyper], SourceState] = lambda pool, hyper: ()
     row_log_q: Callable[[Pairs, SourceState, Pool], Float[Array, " b"]] | None = None
     update: Callable[[SourceState, Pairs, Float[Array, "b d"], Pool], SourceState] = (
         lambda state, batch, vectors, pool: state
     )
     refresh: Callable[[SourceState, Array, Array], SourceState] | None = None
-
-
-def stateless(pool: Pool, hyper: Hyper) -> SourceState:
-    """The empty state of a source that needs none."""
-    return ()
 
 
 Sources = tuple[Source, ...]
@@ -209,7 +204,6 @@ def in_batch(draws: int, config: Config = REFERENCE) -> Source:
         name="in-batch",
         origin="batch",
         own="diagonal",
-        init=stateless,
         draw=lambda key, batch, state, pool: Drawn(batch.candidate),
         draws=lambda state, pool, batch_size: jnp.array(batch_size - 1.0),
         log_q=lambda ids, state, pool: pool.log_share[ids],
@@ -247,9 +241,6 @@ def uniform(draws: int, config: Config = REFERENCE) -> Source:
 
     return Source(
         name="uniform",
-        origin="fresh",
-        own="none",
-        init=stateless,
         draw=draw,
         draws=lambda state, pool, batch_size: jnp.array(float(draws)),
         log_q=_uniform_log_q,
@@ -274,8 +265,6 @@ def popularity(draws: int, config: Config = REFERENCE) -> Source:
     """
     return Source(
         name="popularity",
-        origin="fresh",
-        own="none",
         init=_powers,
         draw=lambda key, batch, state, pool: Drawn(_power_draw(key, state[1], draws)),
         draws=lambda state, pool, batch_size: jnp.array(float(draws)),
@@ -321,8 +310,6 @@ def extra(draws: int, config: Config = REFERENCE) -> Source:
 
     return Source(
         name="extra",
-        origin="fresh",
-        own="none",
         init=lambda pool, hyper: (*_powers(pool, hyper), hyper["mix"]),
         draw=draw,
         draws=lambda state, pool, batch_size: jnp.array(float(draws)),
@@ -374,9 +361,7 @@ def catalogue(draws: int, config: Config = REFERENCE) -> Source:
     """Every candidate once, for the full softmax; log q is a constant."""
     return Source(
         name="catalogue",
-        origin="fresh",
         own="id",
-        init=stateless,
         draw=lambda key, batch, state, pool: Drawn(
             jnp.arange(pool.counts.shape[0], dtype=jnp.int32)
         ),

@@ -15,7 +15,7 @@ from research.features import (
     static_features,
 )
 from research.features.search import words_per_search
-from research.logits import UserPositives
+from research.logits.masks import UserPositives
 from research.negatives.source import Pool
 from research.saved.model import SavedModel
 from research.towers import takes_words

@@ -122,8 +122,8 @@ class Timed(NamedTuple):
     words: Int[Array, "p n"]
 
 
-class UserLookup(NamedTuple):
-    """The table rows that a batch of users needs, by table, and its other inputs."""
+class HistoryLookup(NamedTuple):
+    """The table rows of users' histories and codes, by table; their other inputs."""
 
     ids: dict[str, Int[Array, "..."]]
     keep: Bool[Array, "b l"]
@@ -149,7 +149,7 @@ def init_tables(
     return tables
 
 
-def user_lookup(
+def history_lookup(
     side: SideArrays,
     item: Int[Array, " e"],
     offsets: Int[Array, " u1"],
@@ -158,7 +158,7 @@ def user_lookup(
     length: int,
     shuffled: bool = False,
     timed: Timed | None = None,
-) -> UserLookup:
+) -> HistoryLookup:
     """The last ``length`` items before position, latest first, and the user's codes."""
     back = jnp.arange(1, length + 1, dtype=position.dtype)
     at = position[:, None] - back[None, :]
@@ -183,7 +183,7 @@ def user_lookup(
         ids[CLICK_AGE] = 32 - jax.lax.clz(age)
     if timed is not None and timed.words.shape[1]:
         ids[WORDS] = timed.words[position + entity]
-    return UserLookup(ids=ids, keep=keep, dense=dense)
+    return HistoryLookup(ids=ids, keep=keep, dense=dense)
 
 
 def _mixed(at: Int[Array, "b l"], position: Int[Array, "b 1"]) -> UInt32[Array, "b l"]:
@@ -213,7 +213,7 @@ def look_up(tables: Rows, ids: dict[str, Int[Array, "..."]]) -> Rows:
     return {name: rows_of(tables[name], index) for name, index in ids.items()}
 
 
-def user_input(rows: Rows, lookup: UserLookup, dim: int) -> UserInput:
+def user_input(rows: Rows, lookup: HistoryLookup, dim: int) -> UserInput:
     """The user tower's input, from looked-up rows."""
     apart = (HISTORY, CLICK_AGE, WORDS)
     others = {name: row for name, row in rows.items() if name not in apart}

@@ -74,7 +74,7 @@ class TrainingProgress:
         if len(self._run.history) == self._run.config.epochs:
             return
         arrays = {"about": np.array(self._run.about()), "seconds": np.zeros(2)}
-        for name, tree in self._run.kept().items():
+        for name, tree in self._run.trees().items():
             arrays |= arrays_of(name, tree)
         first, rest = self.seconds()
         arrays["seconds"][:] = first, first + rest

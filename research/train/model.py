@@ -1,6 +1,5 @@
 """The two towers of a config, from ids to vectors: what training and serving share."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -16,17 +15,17 @@ from research.registry import CACHES, loaded
 from research.rng import stream
 from research.towers import ENCODERS, uses_history
 from research.towers.inputs import (
+    HistoryLookup,
     ItemInput,
     ItemLookup,
     Rows,
     UserInput,
-    UserLookup,
+    history_lookup,
     init_tables,
     item_input,
     item_lookup,
     look_up,
     user_input,
-    user_lookup,
 )
 from research.towers.towers import ItemTower, Rates, UserTower
 from research.train.world import World, bare
@@ -80,9 +79,9 @@ class Model(NamedTuple):
 
     def look_at(
         self, world: World, entity: Int[Array, " b"], position: Int[Array, " b"]
-    ) -> UserLookup:
+    ) -> HistoryLookup:
         """The table rows that users at positions need."""
-        return user_lookup(
+        return history_lookup(
             world.users,
             world.item,
             world.offsets,
@@ -190,7 +189,13 @@ def serve_side(
     tile: int = 512,
 ) -> Float[Array, "n d"]:
     """Vectors of users by whole history, or of items, in tiles of constant shape."""
-    return _tiled(functools.partial(_serve, model, side, params, world), ids, tile)
+    n = ids.shape[0]
+    padded = np.pad(ids, (0, -n % tile))  # of NumPy: each slice would be a program
+    parts = [
+        _serve(model, side, params, world, padded[i : i + tile])
+        for i in range(0, len(padded), tile)
+    ]
+    return jnp.concatenate(parts)[:n]
 
 
 def serve_pairs(
@@ -240,16 +245,7 @@ CACHES.append(_serve_users.clear_cache)  # type: ignore[attr-defined]
 CACHES.append(_serve_items.clear_cache)  # type: ignore[attr-defined]
 
 
-def _tiled(
-    encode: Any, ids: Int[Array | np.ndarray, " n"], tile: int
-) -> Float[Array, "n d"]:
-    n = ids.shape[0]
-    padded = np.pad(ids, (0, -n % tile))  # of NumPy: each slice would be a program
-    parts = [encode(padded[i : i + tile]) for i in range(0, len(padded), tile)]
-    return jnp.concatenate(parts)[:n]
-
-
-Lookup = UserLookup | ItemLookup
+Lookup = HistoryLookup | ItemLookup
 
 
 def query_lookup(
@@ -283,7 +279,7 @@ def encode(
 ) -> Float[Array, "n d"]:
     """Vectors by the tower that the lookup is for; only the user's has dropout."""
     vectors: Any
-    if isinstance(lookup, UserLookup):
+    if isinstance(lookup, HistoryLookup):
         given = user_input(rows, lookup, model.dim)
         vectors = model.user.apply(nets["user"], given, rates, key)
     else:

@@ -147,20 +147,24 @@ def move(
         new_nets, net_state = _moved(chain, old_nets, nets, state.nets)
         table_rate = rate * hyper["table_rate"]
         chain = _chain(optimiser, optimiser.tables(), table_rate, decay)
-        tables, kept = params["tables"], state.tables
+        tables, table_states = params["tables"], state.tables
         by_table = {n: [t for t in touched if t.table == n] for n in tables}
         if optimiser.touched_only:
             after = {
-                name: _move_rows(chain, tables[name], mine, kept[name], optimiser.whole)
+                name: _move_rows(
+                    chain, tables[name], mine, table_states[name], optimiser.whole
+                )
                 for name, mine in by_table.items()
                 if mine
             }
             tables = tables | {name: table for name, (table, _) in after.items()}
-            kept = kept | {name: rest for name, (_, rest) in after.items()}
+            table_states = table_states | {
+                name: rest for name, (_, rest) in after.items()
+            }
         else:
             grads = {name: _summed(tables[name], by_table[name]) for name in tables}
-            tables, kept = _moved(chain, tables, grads, kept)
-    return {**new_nets, "tables": tables}, OptimiserState(net_state, kept)
+            tables, table_states = _moved(chain, tables, grads, table_states)
+    return {**new_nets, "tables": tables}, OptimiserState(net_state, table_states)
 
 
 def _moved(

@@ -146,7 +146,7 @@ class RunState:
         self.failure: NotFinite | None = None
         self._indices_of = functools.partial(_indices, config, world)
         self._begin(1)
-        self._best, self._kept, self._kept_at = -np.inf, None, 0
+        self._best_value, self._best_params, self._best_at = -np.inf, None, 0
         self._alarmed = False
         _warn(narrow_range(config, np.asarray(world.pool.counts)))
 
@@ -158,38 +158,42 @@ class RunState:
 
     def about(self) -> str:
         """What a checkpoint holds beside arrays, as JSON, to the last digit."""
-        return json.dumps([self.history, self._best, self._kept_at, self._alarmed])
+        return json.dumps(
+            [self.history, self._best_value, self._best_at, self._alarmed]
+        )
 
-    def kept(self) -> dict[str, Any]:
+    def trees(self) -> dict[str, Any]:
         """The trees of arrays that a checkpoint holds: state and best parameters.
 
         The latter are there only if parameters were measured.
         """
         trees: dict[str, Any] = {"state": self.state}
-        return trees if self._kept is None else {**trees, "best": self._kept}
+        return (
+            trees if self._best_params is None else {**trees, "best": self._best_params}
+        )
 
     def go_on(self, trees: Mapping[str, Any], about: str) -> None:
-        """Restores what ``kept`` and ``about`` returned after an epoch."""
-        self.history, self._best, self._kept_at, self._alarmed = json.loads(about)
-        self.state, self._kept = trees["state"], trees.get("best")
+        """Restores what ``trees`` and ``about`` returned after an epoch."""
+        self.history, self._best_value, self._best_at, self._alarmed = json.loads(about)
+        self.state, self._best_params = trees["state"], trees.get("best")
         self._begin(len(self.history) + 1)
 
     @property
     def params(self) -> Params:
         """The best parameters where they were measured, else the last."""
-        return self.state.params if self._kept is None else self._kept
+        return self.state.params if self._best_params is None else self._best_params
 
     @property
     def row(self) -> dict[str, float]:
         """The row of the history of the epoch that ``params`` come from."""
-        return self.history[-1 if self._kept is None else self._kept_at]
+        return self.history[-1 if self._best_params is None else self._best_at]
 
     @property
     def stalled(self) -> bool:
         """Whether the last ``patience`` validations were no better than one before."""
-        since = len(self.history) - 1 - self._kept_at
+        since = len(self.history) - 1 - self._best_at
         looks = since // max(self.config.evaluate_every, 1)
-        return self._kept is not None and 0 < self.config.patience <= looks
+        return self._best_params is not None and 0 < self.config.patience <= looks
 
     def look_ahead(self) -> None:
         """Makes the next epoch's indices while the device is at work."""
@@ -215,7 +219,7 @@ class RunState:
         row = _row(len(self.history) + 1, steps)
         sample = model, self.state.params, world, self.batches[-1]
         row |= health(*sample)
-        row |= self._about(world)
+        row |= self._columns_of_some(world)
         if len(self.history) + 1 == self.config.epochs and row["loss"] == 0.0:
             say(
                 "warning: the loss was exactly 0 in the last epoch: no negative had an "
@@ -229,15 +233,15 @@ class RunState:
         if measure is not None:
             metrics = measure(self.state.params)
             row |= metrics
-            if (value := next(iter(metrics.values()))) > self._best:
-                self._best = value
-                self._kept = jax.tree.map(jnp.copy, self.state.params)
-                self._kept_at = len(self.history)
+            if (value := next(iter(metrics.values()))) > self._best_value:
+                self._best_value = value
+                self._best_params = jax.tree.map(jnp.copy, self.state.params)
+                self._best_at = len(self.history)
         self.history.append(row)
         self.batches = self._later
         return row
 
-    def _about(self, world: World) -> dict[str, float]:
+    def _columns_of_some(self, world: World) -> dict[str, float]:
         """The columns of a row of the history that only some runs have."""
         config, found = self.config, {}
         if (kind := kind_of(config)).learned:
@@ -273,8 +277,8 @@ def refreshed(run: Prepared, state: TrainState, world: World) -> TrainState:
     queries = np.arange(world.offsets.shape[0] - 1, dtype=np.int32)  # if traced, too
     users, items = serve_all(run.model, state.params, world, queries)
     source_states = tuple(
-        kept if source.refresh is None else source.refresh(kept, users, items)
-        for source, kept in zip(run.sources, state.source_states, strict=True)
+        before if source.refresh is None else source.refresh(before, users, items)
+        for source, before in zip(run.sources, state.source_states, strict=True)
     )
     return state._replace(source_states=source_states)
 

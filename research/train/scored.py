@@ -14,8 +14,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from research.config import Config
-from research.logits import Rows, UserPositives, keep_columns
 from research.logits.candidates import columns_of
+from research.logits.masks import Rows, UserPositives, keep_columns
 from research.logits.reducers import Dense
 from research.losses.context import Context, StepScores
 from research.losses.entry import CATALOGUE, OPPONENT, STATE, Loss
@@ -121,7 +121,7 @@ class Scorer(NamedTuple):
         assert loss.due is not None
         steps = self.world.pairs.candidate.shape[0] // self.batch.query.shape[0]
         due = loss.due(hyper, state.step // steps)
-        kept, opponent = state.loss, state.opponent
+        of_users, opponent = state.loss, state.opponent
         if climb is not None:
             before = state.params, state.optimiser
             moved, opponent = _take_turns(
@@ -129,11 +129,13 @@ class Scorer(NamedTuple):
             )
         if loss.observe is not None:
             arguments = loss, state.loss, moved[0], queries, hyper
-            kept = lax.cond(due, lambda: self._observed(*arguments), lambda: state.loss)
-        return moved, kept, opponent
+            of_users = lax.cond(
+                due, lambda: self._observed(*arguments), lambda: state.loss
+            )
+        return moved, of_users, opponent
 
     def _observed(
-        self, loss: Loss, kept: Any, params: Params, queries: Lookup, hyper: Hyper
+        self, loss: Loss, of_users: Any, params: Params, queries: Lookup, hyper: Hyper
     ) -> Any:
         """The state of users after a step that led to these parameters."""
         assert loss.observe is not None
@@ -141,9 +143,9 @@ class Scorer(NamedTuple):
         query = encode(self.model, params, rows, queries, Rates(), None)
         scores = self.catalogue(params, params["tables"], query)
         step = StepScores(scores, self.columns(partial(_picked, scores)))
-        after = loss.observe(_of_rows(kept, self.batch.query), step, hyper)
+        after = loss.observe(_of_rows(of_users, self.batch.query), step, hyper)
         return jax.tree.map(
-            lambda users, rows: users.at[self.batch.query].set(rows), kept, after
+            lambda users, rows: users.at[self.batch.query].set(rows), of_users, after
         )
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from research.config import Config
 from research.entries import own
-from research.logits import rows_known
 from research.logits.candidates import (
     Block,
     LazyItems,
@@ -19,6 +18,7 @@ from research.logits.candidates import (
     push,
     split_blocks,
 )
+from research.logits.masks import rows_known
 from research.logits.one_pass import chunked
 from research.logits.reducers import LIMITS, Dense, Limits, Plan, choose_plan, hardest
 from research.losses import LOSSES
@@ -103,8 +103,8 @@ def _draw(
     """Draws a step's negatives and plans its logits."""
     batch = Pairs(*(column[index] for column in world.pairs))
     drawn = tuple(
-        source.draw(stream(key, f"{n} {source.name}"), batch, kept, world.pool)
-        for n, (source, kept) in enumerate(
+        source.draw(stream(key, f"{n} {source.name}"), batch, source_state, world.pool)
+        for n, (source, source_state) in enumerate(
             zip(sources, state.source_states, strict=True)
         )
     )
@@ -226,10 +226,10 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         if loss.project is not None:
             params["loss"] = loss.project(state.params["loss"], params["loss"], hyper)
         batch, moved = drawing.batch, (params, moments)
-        kept, opponent, temperatures = state.loss, state.opponent, state.temperatures
+        users, opponent, temperatures = state.loss, state.opponent, state.temperatures
         if loss.due is not None:
             scorer = scorer_of(config, model, sources, drawing, world)
-            moved, kept, opponent = scorer.due_moves(
+            moved, users, opponent = scorer.due_moves(
                 loss, optimiser, state, moved, climb, drawing.queries, hyper
             )
         source_states = tuple(
@@ -239,7 +239,7 @@ def make_step(config: Config, limits: Limits = LIMITS) -> Step:
         frequency = _share_after(shares, state, batch, of_share)
         if kind.observe is not None:
             temperatures = kind.observe(temperatures, batch.query, losses)
-        after = *moved, source_states, frequency, temperatures, kept, opponent
+        after = *moved, source_states, frequency, temperatures, users, opponent
         return TrainState(*after, state.key, state.step + 1), diagnostics
 
     return step

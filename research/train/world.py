@@ -22,7 +22,7 @@ from research.features import (
 )
 from research.features.search import VOCABULARY, search_words
 from research.features.timed import windows
-from research.logits import UserPositives
+from research.logits.masks import UserPositives
 from research.negatives import entries_of
 from research.negatives.source import Pool, UserItems
 from research.positives import POSITIVES, Positives, log_share

@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from research.baselines import BASELINES, factors, option_values
-from research.baselines.item2vec import (
+from research.baselines.descent import (
     _mean_of_last,
     item2vec,
     partners,

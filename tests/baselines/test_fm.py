@@ -6,7 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.baselines.fm import Sides, _epochs, machine_vectors, pairwise_loss
+from research.baselines.descent import (
+    Sides,
+    click_epochs,
+    machine_vectors,
+    pairwise_loss,
+)
 from tests.evaluate.made import fold_of
 
 USERS, ITEMS, F, G, D = 3, 4, 2, 3, 5
@@ -82,7 +87,7 @@ def test_the_loss_by_its_definition():
 def test_an_epoch_is_every_click_with_its_draws_and_clicked_draws_weigh_nothing():
     fitted = [(user, (user + step) % 5) for user in range(4) for step in range(3)]
     fold = fold_of(fitted, [(0, 4)], 4, np.ones((5, 1), bool))
-    (columns,) = _epochs(fold, {"negatives": 7.0, "epochs": 1.0}, 0)
+    (columns,) = click_epochs(fold, {"negatives": 7.0, "epochs": 1.0}, 0)
     users, items, drawn, weight = (column[0].tolist() for column in columns)
     assert sorted(zip(users, items, strict=True)) == sorted(fitted * 7)
     assert set(drawn) == set(range(5))

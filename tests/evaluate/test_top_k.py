@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import monitoring
 
 from research.evaluate.top_k import (
     CHUNK,
@@ -17,6 +16,7 @@ from research.evaluate.top_k import (
     top_k,
 )
 from tests.evaluate.made import random_fold
+from tests.train.test_loop import compilations
 
 
 def full_sort(scores: np.ndarray, seen: list[list[int]], k: int) -> np.ndarray:
@@ -137,23 +137,13 @@ def test_no_batch_size_changes_a_bit(batch):
 
 
 def test_one_compilation_serves_every_temperature_prior_and_number_of_users():
-    compiled = []
-
-    def listener(event: str, seconds: float, **_: object) -> None:
-        if "backend_compile" in event:
-            compiled.append(event)
-
-    monitoring.register_event_duration_secs_listener(listener)
-    try:
-        rng = np.random.default_rng(3)
-        items = rng.normal(size=(70, 19)).astype(np.float32)  # 19: in no other test
+    rng = np.random.default_rng(3)
+    items = rng.normal(size=(70, 19)).astype(np.float32)  # 19: in no other test
+    with compilations() as compiled:
         for n_users, scale in [(1500, 1.0), (3, 1.0), (1500, 5.0), (700, 20.0)]:
             users = rng.normal(size=(n_users, 19)).astype(np.float32)
-            bias = rng.normal(size=70).astype(np.float32)
-            top_k(users, items, bias, *ragged([[]] * n_users), scale=scale)
-            top_k(users, items, None, *ragged([[]] * n_users), scale=scale)
-    finally:
-        monitoring.unregister_event_duration_listener(listener)
+            for bias in (rng.normal(size=70).astype(np.float32), None):
+                top_k(users, items, bias, *ragged([[]] * n_users), scale=scale)
     assert len(compiled) == 1
 
 
@@ -224,13 +214,20 @@ def test_what_enters_full_lists_is_found_wherever_it_stands_in_a_chunk(planted):
     np.testing.assert_array_equal(lists, full_sort(scores, seen, k))
 
 
-@pytest.mark.parametrize("column", [0, CHUNK // SLABS, CHUNK - 1])
-def test_a_rare_score_that_is_not_a_number_is_refused_in_a_full_chunk(column):
-    scores = np.tile(np.arange(2 * CHUNK, 0, -1, dtype=np.float32), (9, 1))
-    scores[4, CHUNK + column] = np.nan
-    nothing = np.zeros(10, int), np.zeros(0, int)
+@pytest.mark.parametrize(
+    ("n_items", "chunk", "at"),
+    [
+        *((150, 16, at) for at in (3, 40, 148)),  # in every chunk
+        # rare in a full one
+        *((2 * CHUNK, CHUNK, CHUNK + n) for n in (0, CHUNK // SLABS, CHUNK - 1)),
+    ],
+)
+def test_a_score_that_is_not_a_number_is_refused(monkeypatch, n_items, chunk, at):
+    monkeypatch.setattr("research.evaluate.top_k.CHUNK", chunk)
+    scores = np.tile(np.arange(n_items, 0, -1, dtype=np.float32), (9, 1))
+    scores[4, at] = np.nan
     with pytest.raises(ValueError, match="not a number"):
-        rank_scores(given_scores(scores), 2 * CHUNK, *nothing, k=3)
+        rank_scores(given_scores(scores), n_items, *ragged([[]] * 9), k=4)
 
 
 @pytest.mark.parametrize("columns", [slice(5, 9), slice(0, CHUNK + 1)])
@@ -238,13 +235,3 @@ def test_a_scorer_of_vectors_refuses_items_that_are_not_of_one_chunk(columns):
     score = dot_product(np.ones((2, 3)), np.ones((2 * CHUNK, 3)))
     with pytest.raises(ValueError, match="not one chunk"):
         score(slice(0, 2), columns)
-
-
-@pytest.mark.parametrize("at", [3, 40, 148])
-def test_a_score_that_is_not_a_number_is_refused_in_every_chunk(monkeypatch, at):
-    monkeypatch.setattr("research.evaluate.top_k.CHUNK", 16)
-    scores = np.tile(np.arange(150, 0, -1), (2, 1)).astype(np.float32)
-    scores[1, at] = np.nan
-    nothing = np.zeros(3, int), np.zeros(0, int)
-    with pytest.raises(ValueError, match="not a number"):
-        rank_scores(given_scores(scores), 150, *nothing, k=4)

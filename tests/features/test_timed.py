@@ -11,7 +11,7 @@ from research.events import catalogue, fold
 from research.features import Request
 from research.features.timed import PRIOR, genre_profile, item_profile, recent, windows
 from research.prepare import prepare
-from research.towers.inputs import AGES, CLICK_AGE, HISTORY, UserLookup, user_input
+from research.towers.inputs import AGES, CLICK_AGE, HISTORY, HistoryLookup, user_input
 from research.train.model import make_model
 from research.types import Events, Ratings
 from tests.world import made_ratings
@@ -168,7 +168,7 @@ def test_the_age_of_a_click_is_since_the_latest_one_in_powers_of_two():
 
 def test_the_age_of_a_click_is_added_to_its_row_and_is_no_feature_of_the_user():
     rows = {HISTORY: jnp.ones((2, 3, 4)), CLICK_AGE: jnp.full((2, 3, 4), 2.0)}
-    lookup = UserLookup({}, jnp.ones((2, 3), bool), jnp.zeros((2, 0)))
+    lookup = HistoryLookup({}, jnp.ones((2, 3), bool), jnp.zeros((2, 0)))
     given = user_input(rows, lookup, 4)
     assert (given.history == 3).all()
     assert given.rows == {}

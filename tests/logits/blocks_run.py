@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from research.logits import Columns, Rows
+from research.logits.masks import Columns, Rows
 from research.logits.one_pass import ExpectedCotangent, log_sum_exp
 from research.logits.reducers import ROWS, by_rows
 

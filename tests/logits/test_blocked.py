@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import UserPositives
 from research.logits.candidates import Block, candidate_logits
+from research.logits.masks import UserPositives
 from research.logits.reducers import WHOLE, Blocked, Dense, Plan
 from research.losses import LOSSES
 from research.losses.context import Context

@@ -7,13 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import Config, compile_key
+from research.config import Config
 from research.logits.looked_up import looked_up, scores_of
 from research.logits.reducers import LIMITS, Limits, choose_plan
-from research.prepare import prepare
-from research.train.run_state import init_state, traced_values
-from research.train.step import make_step
-from tests.world import made_fold
+from tests.train.begun import begun
 
 ROW_BY_ROW = Limits(looked_up=0)
 OWN = Config(
@@ -46,13 +43,12 @@ def test_the_catalogue_is_encoded_where_it_is_less(rows, own, items, looked_up):
 
 def test_a_step_is_that_of_vectors_of_each_row():
     """Parameters and diagnostics; beside another source, under a mask and log q."""
-    run = prepare(OWN, made_fold())
-    world, sizes = run.world
-    state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    start = begun(OWN)
+    _, world, state, hyper = start
     index = jnp.arange(0, 640, 10, dtype=jnp.int32)
     found, encoded = [], []
     for limits in (LIMITS, ROW_BY_ROW):
-        step = make_step(compile_key(run.config), limits)
+        step = start.step(limits)
         text = str(jax.make_jaxpr(step)(state, index, hyper, world))
         encoded.append("f32[64,24,8]" in text)
         found.append(jax.jit(step)(state, index, hyper, world))

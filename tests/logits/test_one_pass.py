@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.logits import Columns, Rows, one_pass
+from research.logits import one_pass
+from research.logits.masks import Columns, Rows
 from research.logits.reducers import LIMITS, Negatives
 from research.losses import LOSSES
 from research.losses.context import Context

@@ -10,10 +10,7 @@ import pytest
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, push
-from research.negatives import Size
-from research.negatives.checks import check_negatives
 from research.negatives.source import Drawn
-from research.types import InputError
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
 
 DIM = 3
@@ -103,16 +100,3 @@ def test_an_item_the_batch_seldom_holds_is_pushed_for_all_the_draws_of_it():
     for item, count in ((1, 1), (5, 11)):
         weight = 1 + 4 * (1 / 6) / (2 * count / 24)
         np.testing.assert_allclose(items[item], weight * plain[item], rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("negatives", "push_", "reason"),
-    [
-        (("uniform:8",), "batch", "without in-batch negatives"),
-        (("in-batch", "rank-band:8"), "balanced", "its q is unknown"),
-    ],
-)
-def test_a_push_nobody_can_give_is_refused(negatives, push_, reason):
-    config = Config(negatives=negatives, item_gradient=push_)
-    with pytest.raises(InputError, match=reason):
-        check_negatives(config, Size(1447, 1447, 55_000))

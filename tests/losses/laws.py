@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.logits import logits
+from research.logits.correction import logits
 from research.logits.reducers import Dense
 from research.losses import MASK, ORDER, SHIFT, UNIFORM_Q, Loss
 from research.losses.context import Context

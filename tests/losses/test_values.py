@@ -34,16 +34,14 @@ def hyper_of(name, **changes):
     return {n: jnp.asarray(v, dtype=float) for n, v in values.items()}
 
 
-def losses_of(name, positive=POSITIVE, z=Z, keep=KEEP, **changes):
-    pair = jnp.array(USERS), jnp.array(FILMS)
+def losses_of(name, positive=POSITIVE, z=Z, keep=KEEP, length=1.0, **changes):
+    pair = length * jnp.array(USERS), length * jnp.array(FILMS)
     negatives = Dense(jnp.asarray(z), jnp.array(keep))
     catalogue = jnp.broadcast_to(jnp.array(CATALOGUE), (2, len(CATALOGUE)))
     state = Thresholds(jnp.array(THRESHOLDS), jnp.zeros((2, 0), jnp.int32))
-    hardness = Dense(jnp.array(HARDNESS), negatives.keep)
-    hyper, context = (
-        hyper_of(name, **changes),
-        Context(*pair, catalogue, state, hardness),
-    )
+    hardness = Dense(jnp.array(changes.pop("hardness_of", HARDNESS)), negatives.keep)
+    context = Context(*pair, catalogue, state, hardness)
+    hyper = hyper_of(name, **changes)
     return LOSSES[name](jnp.asarray(positive), negatives, hyper, context)
 
 
@@ -72,9 +70,10 @@ def weighted(p, zs):
     return (1 - share) * (log_sum(zs) - p)
 
 
-def gbce(p, zs):
-    beta = 1 - 0.75 * (1 - len(zs) / (ITEMS - 1))
-    return (beta * softplus(-p) + sum(map(softplus, zs))) / (len(zs) + 1)
+def gbce(p, zs, calibration=0.75, bias=0.0):
+    beta = 1 - calibration * (1 - len(zs) / (ITEMS - 1))
+    terms = sum(softplus(z + bias) for z in zs)
+    return (beta * softplus(-p - bias) + terms) / (len(zs) + 1)
 
 
 def ccl(p, zs):
@@ -127,8 +126,15 @@ def adversarial(p, zs):
     return math.log(math.exp(p) + 64 * len(zs) * sum(terms)) - p
 
 
-def corner(p, zs):
-    """At the start: a = 1, b = 0, both s = 1/2, gamma = 0, both slacks 1/2."""
+# Where the values that LLPAUC learns start.
+CORNER = {"a": 1.0, "b": 0.0, "s_positive": 0.5, "s_negative": 0.5}
+CORNER |= {"gamma": 0.0, "slack_a": 0.5, "slack_b": 0.5}
+MOVED = {"a": 0.8, "b": 0.1, "s_positive": 0.4, "s_negative": 0.6}
+MOVED |= {"gamma": 0.2, "slack_a": 0.5, "slack_b": -0.3}
+
+
+def llpauc(p, zs, tpr=0.7, fpr=0.1, learned=CORNER):
+    a, b, plus, minus, gamma, slack_a, slack_b = learned.values()
 
     def sigma(x):
         return 1 / (1 + math.exp(-x))
@@ -136,9 +142,11 @@ def corner(p, zs):
     def soft(x):
         return softplus(5 * x) / 5
 
-    gain = soft(2 * sigma(p) - (sigma(p) - 1) ** 2 - 0.5)
-    loss = sum(soft(sigma(z) ** 2 + 2 * sigma(z) - 0.5) for z in zs) / len(zs)
-    return -gain / 0.7 + loss / 0.1 + 0.5 + 0.5
+    own = -((sigma(p) - a) ** 2) + 2 * (1 + gamma) * sigma(p) - plus
+    others = [(sigma(z) - b) ** 2 + 2 * (1 + gamma) * sigma(z) - minus for z in zs]
+    value = minus - plus - soft(own) / tpr - gamma**2
+    value += sum(map(soft, others)) / len(zs) / fpr
+    return value + slack_a * (a + gamma) + slack_b * (gamma + 1 - b)
 
 
 HAND = {
@@ -162,37 +170,44 @@ HAND = {
     "lambda-loss-at-k": lambdas(at_six),
     "sl-at-k": at_k,
     "adv-info-nce": adversarial,
-    "llpauc": corner,
+    "llpauc": llpauc,
     "siglip": lambda p, zs: softplus(10 - p) + sum(softplus(z - 10) for z in zs),
+    # One pair of users at squared distance .8, one of films at .8, pairs at .4 and .4.
+    "align-uniform": lambda p, zs: 0.4 - 2 * 0.8,
 }
-# One pair of users at squared distance .8, one of films at .8, pairs at .4 and .4.
-ALIGN_UNIFORM = 0.4 - 2 * 0.8
-# The losses that this repository brings must each have a value by hand; a loss that is
-# added to the registry may do without, and all other tests cover it.
-BY_HAND = frozenset({*HAND, "align-uniform"})
-BROUGHT = frozenset(
-    {
-        *("sampled-softmax", "decoupled-softmax", "weighted-softmax", "debiased"),
-        *("hard-negative", "bilateral-softmax", "bpr", "hinge", "cosine-contrastive"),
-        *("sigmoid", "binary-nce", "gbce", "siglip", "align-uniform"),
-        *("psl-tanh", "psl-atan", "psl-relu", "sl-at-k", "adv-info-nce", "llpauc"),
-        *("lambda-rank", "lambda-loss", "lambda-loss-at-k"),
-    }
-)
+# Of values that aren't the defaults: what is changed, and the loss by hand.
+CHANGED = {
+    "gbce": ({"calibration": 0.9, "bias": 0.2}, lambda *row: gbce(*row, 0.9, 0.2)),
+    "llpauc": (
+        MOVED | {"tpr": 0.6, "fpr": 0.05},
+        lambda *row: llpauc(*row, 0.6, 0.05, MOVED),
+    ),
+    # Vectors of another length have the same directions.
+    "align-uniform": (
+        {"uniformity": 0.7, "length": 3.0},
+        lambda *row: 0.4 - 0.7 * 2 * 0.8,
+    ),
+}
 
 
 def test_the_losses_of_the_repository_have_a_value_by_hand():
-    assert BROUGHT <= BY_HAND
-    assert LOSSES.keys() >= BY_HAND
+    """One that is added may do without: all other tests cover it."""
+    assert len(HAND) >= 23
+    assert LOSSES.keys() >= HAND.keys()
 
 
-@pytest.mark.parametrize("name", sorted(BY_HAND))
+@pytest.mark.parametrize("name", sorted(HAND))
 def test_value_by_hand(name):
-    expected = [ALIGN_UNIFORM] * 2
-    if name != "align-uniform":
-        expected = [HAND[name](p, zs) for p, zs in ROWS]
     changes = {"cutoff": 6.0} if name == "lambda-loss-at-k" else {}
+    expected = [HAND[name](p, zs) for p, zs in ROWS]
     np.testing.assert_allclose(losses_of(name, **changes), expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_value_by_hand_of_other_settings(name):
+    changes, by_hand = CHANGED[name]
+    expected = [by_hand(p, zs) for p, zs in ROWS]
+    np.testing.assert_allclose(losses_of(name, **changes), expected, rtol=5e-6)
 
 
 @pytest.mark.parametrize("name", ["lambda-loss", "lambda-loss-at-k"])
@@ -289,27 +304,31 @@ def test_special_cases_are_the_plain_loss():
     np.testing.assert_allclose(losses_of("debiased", positive_share=0.0), plain, 1e-6)
     off = {"positive_share": 0.0, "hardness": 0.0}
     np.testing.assert_allclose(losses_of("hard-negative", **off), plain, 1e-6)
-    np.testing.assert_allclose(
-        losses_of("siglip", bias=0.0), losses_of("binary-nce"), 1e-6
-    )
+    even = {"hardness_of": [[0.3] * 3] * 2, "negative_weight": 1.0}
+    np.testing.assert_allclose(losses_of("adv-info-nce", **even), plain, 1e-6)
+    plain = losses_of("binary-nce")
+    np.testing.assert_allclose(losses_of("siglip", bias=0.0), plain, 1e-6)
 
 
 def test_a_weight_without_a_gradient_has_the_value_and_pulls_no_score_down():
-    query = jnp.array([[1.0, 0.0], [0.6, 0.8]])
-    item = jnp.array([[0.8, 0.6], [0.0, 1.0]])
-    state = Thresholds(jnp.array([0.5, 1.1]), jnp.zeros((2, 0), jnp.int32))
-    negatives = Dense(jnp.array([[0.5, -1.0], [2.0, 0.2]]), jnp.ones((2, 2), bool))
-    positive = jnp.array([0.3, 1.5])
+    """SL@K's weight sigma((score - threshold) / width): whole, half and stopped."""
+    state = Thresholds(jnp.array(THRESHOLDS), jnp.zeros((2, 0), jnp.int32))
+    negatives = Dense(jnp.array(Z), jnp.array(KEEP))
 
     def total(query, through):
         hyper = {"width": jnp.float32(0.7), "weight_gradient": jnp.float32(through)}
-        about = Context(query, item, state=state)
-        return jnp.sum(LOSSES["sl-at-k"](positive, negatives, hyper, about))
+        about = Context(query, jnp.array(FILMS), state=state)
+        loss = LOSSES["sl-at-k"](jnp.array(POSITIVE), negatives, hyper, about)
+        return jnp.sum(loss)
 
-    values = [jax.value_and_grad(total)(query, through) for through in (1, 0.5, 0)]
+    given = jnp.array(USERS)
+    values = [jax.value_and_grad(total)(given, through) for through in (1, 0.5, 0)]
     (whole, full), (half, part), (none, stopped) = values
     assert whole == pytest.approx(float(half))
     assert whole == pytest.approx(float(none))
-    assert np.abs(full).max() > 0.01
+    weight = 1 / (1 + np.exp(-(0.8 - np.array(THRESHOLDS)) / 0.7))
+    softmax = np.array([log_sum(zs) - p for p, zs in ROWS])
+    slope = weight * (1 - weight) / 0.7 * softmax
+    np.testing.assert_allclose(full, slope[:, None] * np.array(FILMS), rtol=1e-5)
     np.testing.assert_allclose(part, full / 2, rtol=1e-5)
     assert not np.asarray(stopped).any()

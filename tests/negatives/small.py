@@ -16,8 +16,8 @@ from research.config import (
     swept_values,
     with_values,
 )
-from research.logits import Rows, UserPositives, keep_columns
 from research.logits.candidates import Block, candidate_logits, columns_of
+from research.logits.masks import Rows, UserPositives, keep_columns
 from research.logits.reducers import Dense
 from research.negatives import make_sources
 from research.negatives.source import Drawn, Pool, Source

@@ -10,15 +10,11 @@ import pytest
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, masked_share
-from research.negatives import Size
 from research.negatives.caches import vector_cache
-from research.negatives.checks import check_negatives
-from research.prepare import prepare
 from research.train.loop import compiled_epoch
-from research.train.run_state import init_state, traced_values
-from research.types import InputError
+from research.train.run_state import traced_values
 from tests.negatives.small import COUNTS, batch_of, pool_of, ready
-from tests.world import made_fold
+from tests.train.begun import SMALL, begun
 
 DIM = 3
 ALL = jnp.arange(len(COUNTS), dtype=jnp.int32)
@@ -153,25 +149,10 @@ def test_the_stored_q_is_that_of_when_it_was_stored():
 
 def test_an_epoch_updates_the_bank_in_place():
     """No copy of it in what the compiler made of the scan."""
-    config = Config(
-        batch=64, history=5, dim=8, user_hidden=(8,), item_hidden=(8,),
-        negatives=("in-batch", "fifo-cache:192"),
-    )  # fmt: skip
-    run = prepare(config, made_fold())
-    config, (world, sizes) = run.config, run.world
-    state = init_state(run, world, sizes)
+    negatives = "in-batch", "fifo-cache:192"
+    run, world, state, hyper = begun(dataclasses.replace(SMALL, negatives=negatives))
     batches = jnp.zeros((3, 64), jnp.int32)
-    lowered = compiled_epoch(config).lower(state, batches, traced_values(config), world)
+    lowered = compiled_epoch(run.config).lower(state, batches, hyper, world)
     text = lowered.compile().as_text()
     assert re.search(r"f32\[192,8\]\S* dynamic-update-slice\(", text)
     assert not re.search(r"f32\[192,8\]\S* copy\(", text)
-
-
-@pytest.mark.parametrize("name", ["fifo-cache", "vector-cache"])
-def test_a_cache_that_no_run_fills_is_refused(name):
-    size = Size(items=1000, clicked=620, pairs=640)
-    config = Config(batch=64, epochs=1, negatives=(f"{name}:576",))
-    check_negatives(config, size)  # after nine of the ten steps
-    config = dataclasses.replace(config, negatives=(f"{name}:577",))
-    with pytest.raises(InputError, match=f"{name}:577 is never full in 10 steps of 64"):
-        check_negatives(config, size)

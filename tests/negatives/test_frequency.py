@@ -8,27 +8,33 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.negatives.frequency import (
     Estimate,
     at_least_one,
     buckets_of,
-    init_estimate,
+    init_gaps,
     log_q_error,
-    log_share_estimate,
-    observe,
+    log_share_of_gaps,
+    observe_gaps,
     per_draw,
 )
+from research.negatives.source import Pool
 from research.train.loop import train
+from research.types import UNSEEN
+from tests.train.begun import SMALL
 from tests.world import made_fold
 
-RATE = jnp.float32(0.1)
-STEP = jax.jit(observe)
+HYPER = {"rate": jnp.float32(0.1)}
+STEP = jax.jit(observe_gaps)
 
 
-def observed(estimate: Estimate, batches, rate=RATE) -> Estimate:
+def start(hashes: int, buckets: int) -> Estimate:
+    return init_gaps({"hashes": hashes, "buckets": buckets}, 0, 0)
+
+
+def observed(estimate: Estimate, batches) -> Estimate:
     for t, ids in enumerate(batches):
-        estimate = STEP(estimate, jnp.asarray(ids, jnp.int32), jnp.int32(t), rate)
+        estimate = STEP(estimate, jnp.asarray(ids, jnp.int32), jnp.int32(t), HYPER)
     return estimate
 
 
@@ -44,7 +50,7 @@ def test_the_average_gap_is_that_of_the_published_loop():
             elif y in last:
                 gap[y] = float(t - last[y])
             last[y] = t
-    estimate = observed(init_estimate(1, 100_003), batches)
+    estimate = observed(start(1, 100_003), batches)
     ids = jnp.arange(8, dtype=jnp.int32)
     assert len(set(buckets_of(ids, estimate)[0].tolist())) == 8
     p = at_least_one(estimate, ids, jnp.int32(60))
@@ -53,7 +59,7 @@ def test_the_average_gap_is_that_of_the_published_loop():
 
 def test_the_estimate_starts_at_the_first_observed_gap():
     """And not at the time before an item was ever seen."""
-    estimate = observed(init_estimate(1, 1000), [[9]] * 50 + [[4], [9], [4]])
+    estimate = observed(start(1, 1000), [[9]] * 50 + [[4], [9], [4]])
     ids = jnp.array([4, 9, 7], jnp.int32)
     p = at_least_one(estimate, ids, jnp.int32(53))
     gap_of_9 = 0.9 * 1 + 0.1 * 2
@@ -62,7 +68,7 @@ def test_the_estimate_starts_at_the_first_observed_gap():
 
 def test_several_hashes_take_the_longest_gap():
     """Algorithm 3: a collision shortens a gap."""
-    estimate = init_estimate(3, 300)
+    estimate = start(3, 300)
     ids = jnp.array([11], jnp.int32)
     at = buckets_of(ids, estimate)[:, 0]
     gap = estimate.gap.at[jnp.arange(3), at].set(jnp.array([4.0, 10.0, 2.0]))
@@ -71,7 +77,7 @@ def test_several_hashes_take_the_longest_gap():
 
 
 def test_buckets_are_over_all_hashes_and_hashes_differ():
-    estimate = init_estimate(4, 5000)
+    estimate = start(4, 5000)
     assert estimate.gap.shape == (4, 1250)
     at = np.asarray(buckets_of(jnp.arange(5000, dtype=jnp.int32), estimate))
     assert at.min() >= 0
@@ -91,12 +97,13 @@ def test_p_of_a_batch_and_q_of_a_draw_convert_into_each_other():
 
 def test_an_item_that_never_comes_up_does_not_sink_below_the_floor():
     """Its estimate falls with the steps, as if nothing were known of the pool."""
-    estimate = observed(init_estimate(1, 100), [[0]] * 3)
-    floor = jnp.log(jnp.float32(1e-6))
+    estimate = observed(start(1, 100), [[0]] * 3)
+    counts = jnp.array([3e5, 0.0])
+    pool, floor = Pool(counts, counts), jnp.log(UNSEEN / 3e5)
     steps = [jnp.int32(step) for step in (10**3, 10**6, 10**9)]
-    log_q = [log_share_estimate(estimate, 2, at, 4, RATE, floor)[1] for at in steps]
+    log_q = [log_share_of_gaps(estimate, pool, at, 4, HYPER)[1] for at in steps]
     assert log_q[0] > floor
-    assert log_q[1] == log_q[2] == floor
+    assert log_q[1] == log_q[2] == pytest.approx(float(floor), rel=1e-6)
 
 
 def test_the_error_of_log_q_is_a_mean_over_pairs():
@@ -111,17 +118,16 @@ def test_the_estimate_nears_the_exact_share():
     share /= share.sum()
     draw = np.random.default_rng(0)
     batches = jnp.asarray(draw.choice(200, size=(4000, 32), p=share), jnp.int32)
-    rate = jnp.float32(0.01)
+    hyper = {"rate": jnp.float32(0.01)}
 
     def step(estimate, row):
-        return observe(estimate, row[1], row[0], rate), None
+        return observe_gaps(estimate, row[1], row[0], hyper), None
 
     times = jnp.arange(4000, dtype=jnp.int32)
-    start = init_estimate(2, 20_000)
-    estimate, _ = jax.lax.scan(step, start, (times, batches))
-    args = (200, jnp.int32(4000), 32, rate, jnp.float32(-20.0))
+    estimate, _ = jax.lax.scan(step, start(2, 20_000), (times, batches))
     counts = jnp.asarray(share * 1e6, jnp.float32)
-    error = float(log_q_error(log_share_estimate(estimate, *args), counts))
+    log_q = log_share_of_gaps(estimate, Pool(counts, counts), times[-1] + 1, 32, hyper)
+    error = float(log_q_error(log_q, counts))
     assert error < 0.1
     # p of being in a batch, taken for q of a draw, is another law.
     p = at_least_one(estimate, jnp.arange(200, dtype=jnp.int32), jnp.int32(4000))
@@ -129,9 +135,7 @@ def test_the_estimate_nears_the_exact_share():
 
 
 def test_it_runs_inside_the_loop_and_its_error_is_logged():
-    small = Config(
-        batch=64, epochs=4, history=5, dim=8, user_hidden=(8,), item_hidden=(8,)
-    )
+    small = dataclasses.replace(SMALL, epochs=4)
     config = arm("in-batch+logq-streaming", small)
     config = dataclasses.replace(config, frequency="streaming,rate=0.05")
     done = train(config, made_fold())

@@ -3,24 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.logits.reducers import Dense, hardest
-from research.negatives import Size, make_sources
+from research.negatives import make_sources
 from research.negatives.bands import rank_bands
-from research.negatives.checks import check_negatives
-from research.prepare import prepare
 from research.train.loop import train
-from research.train.run_state import init_state, refreshed
-from research.types import InputError
+from research.train.run_state import refreshed
 from tests.evaluate.near import assert_same_lists
 from tests.negatives.small import batch_of, pool_of, with_own
+from tests.train.begun import SMALL, begun
 from tests.world import made_fold
-
-SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
-SIZE = Size(items=1000, clicked=900, pairs=40_000)
 
 
 def test_the_hardest_are_the_highest_of_those_kept():
@@ -59,9 +52,8 @@ def test_a_row_draws_from_its_own_querys_band():
 
 def test_bands_are_ranked_anew_by_the_current_model():
     config = with_own(arm("rank-band", SMALL), low=5, high=9)
-    run = prepare(config, made_fold())
-    config, (world, sizes) = run.config, run.world
-    state = refreshed(run, init_state(run, world, sizes), world)
+    run, world, start, _ = begun(config)
+    state = refreshed(run, start, world)
     bands = state.source_states[1]
     assert bands.shape == (made_fold().fitted.n_users, 5)
     item = jax.tree.map(lambda leaf: -leaf, state.params["tables"])
@@ -70,22 +62,3 @@ def test_bands_are_ranked_anew_by_the_current_model():
     assert not np.array_equal(bands, again)
     done = train(config, made_fold())
     assert done.history[-1]["loss"] < done.history[0]["loss"]
-
-
-MANY, LOGITS = {"negatives": ("uniform:2000000",)}, "needs all 512 x 2000000 logits"
-REFUSED = (
-    ({"negatives": ("uniform:100", "rank-band:10"), "logq": 1.0}, "unknown"),
-    ({"hardest": 10, "logq": 0.5}, "unknown"),
-    ({"negatives": ("rank-band:10,high=1001",)}, "there are 1000 items"),
-    ({"negatives": ("uniform:8",), "hardest": 9}, "only 8 negatives"),
-    ({**MANY, "hardest": 9}, f"hardest 9 {LOGITS} at once, 3.8 GiB"),
-    ({**MANY, "loss": "adv-info-nce"}, f"loss adv-info-nce {LOGITS} at once, 3.8 GiB"),
-    ({**MANY, "loss": "sl-at-k"}, f"loss sl-at-k {LOGITS}"),
-)
-
-
-@pytest.mark.parametrize(("changes", "line"), REFUSED)
-def test_what_hard_negatives_can_not_do_is_refused_in_one_line(changes, line):
-    with pytest.raises(InputError, match=line) as error:
-        check_negatives(Config(**changes), SIZE)
-    assert "\n" not in str(error.value)

@@ -5,17 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import stats
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits
-from research.negatives import Size
-from research.negatives.checks import check_negatives
 from research.negatives.outside import nth_outside
 from research.negatives.source import Drawn, Pool, UserItems
-from research.prepare import check_config, prepare
-from research.types import InputError
+from research.prepare import prepare
 from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
 from tests.world import made_fold
 
@@ -152,34 +148,3 @@ def test_a_run_draws_outside_the_training_part_and_inside_the_held_out_one():
         assert not set(row.tolist()) & set(own.tolist())
         held += len(set(row.tolist()) & set(fold.held_item[fold.held_user == user]))
     assert held > 0
-
-
-REFUSED = {
-    "its q differs by user": {
-        "negatives": ("in-batch", "uniform-outside:8"),
-        "logq": 1.0,
-    },
-    "leave_own_out with uniform-outside": {"leave_own_out": True},
-    "the query is not a user": {"positives": "item-item"},
-    "share of the repulsive gradient": {
-        "negatives": ("in-batch", "uniform-outside:8"),
-        "item_gradient": "balanced",
-    },
-    "its columns differ by row": {"duplicates": "inclusion"},
-    "needs a number of draws": {"negatives": ("uniform-outside",)},
-}
-
-
-@pytest.mark.parametrize("line", REFUSED)
-def test_what_it_cannot_be_combined_with_is_refused(line):
-    changes = {"negatives": ("uniform-outside:8",), **REFUSED[line]}
-    with pytest.raises(InputError, match=line) as error:
-        check_config(Config(**changes))
-    assert "\n" not in str(error.value)
-
-
-def test_a_user_who_has_everything_is_refused():
-    config, size = Config(negatives=("uniform-outside:8",)), Size(130, 130, 1000, 129)
-    check_negatives(config, size)
-    with pytest.raises(InputError, match="a user has all 130 items"):
-        check_negatives(config, size._replace(most=130))

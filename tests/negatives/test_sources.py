@@ -1,4 +1,6 @@
-"""Each source draws by the law that its log q names."""
+"""Each source draws by the law that its log q names, and a union by that of both."""
+
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,13 @@ from scipy import stats
 from research.config import Config
 from research.negatives import SOURCES, make_sources
 from research.negatives import source as module
-from research.types import InputError
+from research.negatives.source import total_draws, union_log_q
 from tests.negatives.small import (
     BATCH,
     COUNTS,
     LAWS,
     batch_of,
+    hyper_of,
     negatives_of,
     pool_of,
     ready,
@@ -23,7 +26,19 @@ from tests.negatives.small import (
 
 SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
 DRAWS = 200_000
-ALPHAS = (0.0, 0.5, 1.0)
+ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
+# How many draws of each source a row sees in a union.
+UNION = {
+    "in-batch": BATCH - 1,
+    "in-batch-part": 2,
+    "uniform": 5,
+    "uniform-per-row": 4,
+    "popularity": 7,
+    "popularity-per-row": 3,
+    "extra": 6,
+    "catalogue": len(COUNTS),
+}
+PAIRS = list(itertools.combinations_with_replacement(sorted(LAWS), 2))
 
 
 def config_of(*names: str, **own: float) -> Config:
@@ -36,8 +51,15 @@ def q_of(config: Config, counts: np.ndarray) -> np.ndarray:
     return np.exp(np.asarray(source.log_q(ids, state, pool_of(counts)), np.float64))
 
 
-def spec(name: str, draws: int = 3) -> str:
-    return name if name in ("in-batch", "catalogue") else f"{name}:{draws}"
+def spec(name: str) -> str:
+    return name if name in ("in-batch", "catalogue") else f"{name}:{UNION[name]}"
+
+
+def union_of(*names: str, batch: int = BATCH) -> np.ndarray:
+    """The union's log q of all items, in an order and for a size of the batch."""
+    config = config_of(*map(spec, names), alpha=0.5, mix=0.3)
+    pool = pool_of()
+    return np.asarray(union_log_q(ITEMS, *ready(config, pool), pool, batch), float)
 
 
 @pytest.mark.parametrize("name", sorted(LAWS))
@@ -59,6 +81,39 @@ def test_log_q_is_finite_for_what_was_never_clicked(name):
         assert np.isfinite(np.log(q)).all()
     floor = q_of(config_of("in-batch"), COUNTS)[2]
     np.testing.assert_allclose(floor, 0.3 / COUNTS.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+def test_the_log_q_of_a_pair_counts_draws(names):
+    """By enumeration: one column, picked blindly among all that a row draws."""
+    config, pool = config_of(*map(spec, names), alpha=0.5, mix=0.3), pool_of()
+    columns = [LAWS[n](COUNTS, config) for n in names for _ in range(UNION[n])]
+    q, law, clicked = np.exp(union_of(*names)), np.mean(columns, axis=0), COUNTS > 0
+    np.testing.assert_allclose(q[clicked], law[clicked], rtol=3e-6)
+    # What the batch never holds is floored there, so that log q is finite alone too.
+    floor = 0.3 / COUNTS.sum()
+    assert (q[~clicked] > 0).all()
+    assert (q[~clicked] >= law[~clicked] * (1 - 1e-6)).all()
+    assert (q[~clicked] <= (law[~clicked] + floor) * (1 + 1e-6)).all()
+    assert float(total_draws(*ready(config, pool), pool, BATCH)) == len(columns)
+
+
+def test_a_union_knows_no_order_and_would_tell_a_batch_of_another_size():
+    np.testing.assert_allclose(
+        union_of("in-batch", "popularity", "uniform"),
+        union_of("uniform", "popularity", "in-batch"),
+        atol=1e-6,
+    )
+    pair = "in-batch", "uniform"
+    assert np.abs(union_of(*pair) - union_of(*pair, batch=BATCH + 1)).max() > 0.01
+
+
+def test_an_unknown_q_is_refused():
+    pool = pool_of()
+    (source,), states = ready(config_of("in-batch"), pool)
+    blind = (source._replace(log_q=None),)
+    with pytest.raises(ValueError, match="in-batch: q is unknown"):
+        union_log_q(ITEMS, blind, states, pool, BATCH)
 
 
 def test_every_batch_of_independent_pairs_gives_the_click_share():
@@ -115,7 +170,7 @@ def drawn_of(name: str, config: Config) -> np.ndarray:
     return np.bincount(np.asarray(ids).ravel(), minlength=len(ZIPF))
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("name", SIZED)
 def test_draws_follow_the_law_by_chi_square(name, alpha):
     config = config_of(f"{name}:{DRAWS}", alpha=alpha, mix=0.4)
@@ -188,32 +243,23 @@ def test_in_batch_draws_one_fewer_than_the_batch():
         assert float(source.draws(state, pool, size)) == size - 1
 
 
-@pytest.mark.parametrize(
-    ("specs", "line"),
-    [
-        ((), "no source of negatives"),
-        (("uniform",), "uniform needs a number of draws"),
-        (("uniform:0",), "uniform needs a number of draws"),
-        (("uniform:x",), "uniform needs a number of draws"),
-        (("uniform:-3",), "uniform needs a number of draws"),
-        (("in-batch:3",), "in-batch takes no number"),
-        (("catalogue:3",), "catalogue takes no number"),
-        (("in-bach",), "nearest: in-batch"),
-    ],
-)
-def test_what_names_no_source_is_bad_input(specs, line):
-    with pytest.raises(InputError, match=line) as raised:
-        make_sources(specs)
-    assert "\n" not in str(raised.value)
-
-
-def spec_of(name: str) -> str:
-    if name in ("in-batch", "catalogue"):
-        return name
-    return f"{name}:3" if name == "in-batch-part" else f"{name}:8"
-
-
-def test_every_source_is_called_what_the_registry_calls_it():
-    config = Config(batch=4)
-    names = [make_sources((spec_of(name),), config)[0].name for name in SOURCES]
-    assert names == list(SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_has_the_name_of_its_entry_and_draws_as_often_as_its_log_q_says(name):
+    """The latter for what is fresh and knows the q of its draws, over six items."""
+    entry = SOURCES[name]
+    draws = 20_000 if entry.columns == "draws" and not entry.cache else 8
+    draws = 3 if entry.columns == "part" else draws
+    plain = entry.columns in ("batch", "catalogue")
+    config, pool = (
+        Config(batch=BATCH, negatives=(name if plain else f"{name}:{draws}",)),
+        pool_of(),
+    )
+    (source,) = make_sources(config.negatives, config)
+    assert source.name == name
+    if entry.origin == "fresh" and entry.knows_q and not (plain or entry.by_user):
+        state = source.init(pool, hyper_of(config))
+        ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
+        seen = np.bincount(np.ravel(ids), minlength=len(COUNTS))
+        law = np.exp(np.asarray(source.log_q(ITEMS, state, pool), float))
+        law[(COUNTS == 0) & (seen == 0)] = 0.0  # a floor, and never drawn
+        assert p_value(seen, law / law.sum()) > 1e-3

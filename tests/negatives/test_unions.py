@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from research.config import Config
-from research.logits import first_of_each
-from research.negatives.checks import check_negatives
 from research.negatives.source import union_log_inclusion, union_log_q
-from research.types import InputError, Pairs
+from research.types import Pairs
 from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
 
 ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
@@ -133,52 +131,6 @@ def test_one_source_is_in_with_the_published_probability():
     sources, states = ready(config, pool)
     found = np.exp(union_log_inclusion(ITEMS, sources, states, pool, 4))
     np.testing.assert_allclose(found, 1 - (1 - SHARE) ** 3, rtol=1e-5)
-
-
-def test_the_first_column_of_each_id_as_each_row_sees_it():
-    """Against loops, over random columns with repeats and unusable ones."""
-    draw = np.random.default_rng(0)
-    for _ in range(20):
-        ids = draw.integers(0, 5, 12)
-        usable = draw.random(12) < 0.7
-        own = np.arange(4) + 2
-        found = first_of_each(
-            jnp.asarray(ids, jnp.int32),
-            jnp.asarray(usable),
-            jnp.asarray(own, jnp.int32),
-        )
-        for row, mine in enumerate(own):
-            seen: set[int] = set()
-            for column in range(12):
-                if not usable[column] or column == mine:
-                    continue
-                assert bool(found[row, column]) == (ids[column] not in seen)
-                seen.add(ids[column])
-        shared = first_of_each(jnp.asarray(ids, jnp.int32), jnp.asarray(usable), None)
-        assert shared.shape == (1, 12)
-        firsts = [n for n in range(12) if usable[n]]
-        firsts = [n for n in firsts if ids[n] not in {ids[m] for m in firsts if m < n}]
-        assert [n for n in firsts if shared[0, n]] == firsts
-        assert sum(bool(shared[0, n]) for n in range(12) if usable[n]) == len(firsts)
-
-
-def test_inclusion_leaves_one_column_of_what_a_balanced_push_counts_by_draws():
-    config = Config(
-        negatives=("in-batch", "fifo-cache:600"),
-        duplicates="inclusion",
-        item_gradient="balanced",
-        logq=1.0,
-    )
-    with pytest.raises(InputError, match="item_gradient balanced with duplicates incl"):
-        check_negatives(config)
-
-
-def test_inclusion_is_no_probability_of_the_catalogue():
-    config = Config(
-        negatives=("in-batch", "catalogue"), duplicates="inclusion", logq=1.0
-    )
-    with pytest.raises(InputError, match="it holds every item once, without draws"):
-        check_negatives(config)
 
 
 def test_a_log_q_that_is_no_number_is_not_hidden():

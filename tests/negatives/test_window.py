@@ -8,26 +8,19 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.entries import read
-from research.negatives import Size
-from research.negatives.checks import check_negatives
 from research.negatives.frequencies import FREQUENCIES
 from research.negatives.frequency import (
-    init_estimate,
+    init_gaps,
     init_window,
-    log_share_estimate,
+    log_share_of_gaps,
     log_share_of_window,
-    observe,
+    observe_gaps,
     observe_window,
 )
-from research.prepare import prepare
 from research.train.loop import compiled_epoch
-from research.train.run_state import init_state, traced_values
-from research.types import InputError
 from tests.negatives.small import COUNTS, pool_of
-from tests.train.test_loop import SMALL
-from tests.world import made_fold
+from tests.train.begun import SMALL, begun
 
 ITEMS, ROWS = len(COUNTS), 4
 STEP = jax.jit(observe_window)
@@ -89,29 +82,27 @@ def test_after_a_shift_it_is_right_within_one_whole_window():
     assert gap(q[30], laws.mean(axis=0)) < 0.06
     assert np.array_equal(q[39], q[30])
     assert gap(q[40], laws[1]) < 0.06
-    estimate = init_estimate(1, 1000)
+    hyper = {"rate": jnp.float32(0.01)}
+    estimate = init_gaps({"hashes": 1, "buckets": 1000}, ITEMS, 0)
     for step, ids in enumerate(batches):
         ids, at = jnp.asarray(ids, jnp.int32), jnp.int32(step)
-        estimate = observe(estimate, ids, at, jnp.float32(0.01))
-    args = jnp.int32(len(batches)), 64, jnp.float32(0.01), jnp.float32(-20.0)
-    streamed = np.exp(log_share_estimate(estimate, ITEMS, *args))
+        estimate = observe_gaps(estimate, ids, at, hyper)
+    args = pool_of(), jnp.int32(len(batches)), 64, hyper
+    streamed = np.exp(log_share_of_gaps(estimate, *args))
     assert streamed[0] > 10 * q[40][0]  # nothing is left of what no longer comes
 
 
 def run_of(**changes):
     config = dataclasses.replace(arm("in-batch+logq-periodic", SMALL), **changes)
-    run = prepare(config, made_fold())
-    world, sizes = run.world
-    return run, init_state(run, world, sizes), world
+    return begun(config)
 
 
 @pytest.mark.parametrize("window", [0, 3])
 def test_an_epoch_counts_the_candidates_of_its_batches(window):
     """Of the pairs' candidates, in the compiled epoch; three windows and a step."""
-    run, state, world = run_of(frequency=f"periodic,window={window}")
+    run, world, state, hyper = run_of(frequency=f"periodic,window={window}")
     order = np.random.default_rng(3).permutation(len(world.pairs.candidate))
     batches = order[: 10 * SMALL.batch].reshape(10, SMALL.batch).astype(np.int32)
-    hyper = traced_values(run.config)
     after, _ = compiled_epoch(run.config)(state, jnp.asarray(batches), hyper, world)
     candidates = np.asarray(world.pairs.candidate)[batches]
     items = len(world.pool.counts)
@@ -119,25 +110,6 @@ def test_an_epoch_counts_the_candidates_of_its_batches(window):
     for counts, part in zip(after.frequency[:2], parts, strict=True):
         ids = np.ravel(part).astype(int)
         assert np.array_equal(counts, np.bincount(ids, minlength=items))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"frequency": "periodic,window=20"},
-        {"epochs": 1},
-        {"frequency": "periodic,window=1000000"},
-    ],
-)
-def test_a_window_that_no_step_would_use_is_refused(changes):
-    """40 pairs make 10 batches of 4 an epoch, and 20 steps in two."""
-    config = Config(batch=4, epochs=2, frequency="periodic")
-    size = Size(items=30, clicked=30, pairs=40)
-    check_negatives(dataclasses.replace(config, frequency="periodic,window=19"), size)
-    with pytest.raises(InputError, match="periodic's window is") as raised:
-        check_negatives(dataclasses.replace(config, **changes), size)
-    assert "\n" not in str(raised.value)
-    check_negatives(dataclasses.replace(config, frequency="exact"), size)
 
 
 def test_the_state_of_every_frequency_is_arrays():

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.serve import serve
 from research.config import Config
-from research.evaluate.top_k import rank_scores, seen_items_of
+from research.evaluate.top_k import seen_items_of
 from research.events import take_events
 from research.negatives import make_sources
 from research.negatives.source import Drawn
@@ -24,13 +23,12 @@ from research.positives import (
     values_of,
 )
 from research.positives.tasks import retrieval_task
-from research.prepare import prepare
 from research.train.loop import train
 from research.train.model import serve_task
-from research.train.run_state import init_state
 from research.types import InputError
 from tests.evaluate.made import events
 from tests.negatives.small import negatives_of
+from tests.train.begun import begun
 from tests.world import made_fold
 
 SMALL = Config(
@@ -130,13 +128,9 @@ def test_user_user_trains_each_half_on_the_other():
 
 def vectors(config: Config):
     """Of an untrained model: the task, its queries' vectors, its candidates'."""
-    fold = made_fold()
-    run = prepare(config, fold)
-    config, (world, sizes) = run.config, run.world
-    model = run.model
-    params = init_state(run, world, sizes).params
-    task = retrieval_task(config, fold)
-    return task, *map(np.asarray, serve_task(model, params, world, task))
+    run, world, state, _ = begun(config)
+    task = retrieval_task(run.config, made_fold())
+    return task, *map(np.asarray, serve_task(run.model, state.params, world, task))
 
 
 def test_both_sides_of_a_pair_go_through_one_tower():
@@ -160,26 +154,6 @@ def test_a_column_that_holds_the_query_is_no_negative(name):
     held = np.asarray(ids)[None, :] == np.asarray(query)[:, None]
     np.testing.assert_array_equal(keep, np.asarray(plain) & ~held)
     assert held.any()
-
-
-def judged(config: Config):
-    """A trained model's task, its lists of 20, and where each candidate stands.
-
-    A place is the share of a query's candidates that score lower, [v, i]; a half by
-    chance.
-    """
-    fold = made_fold()
-    done = train(config, fold)
-    assert done.history[-1]["loss"] < done.history[0]["loss"]
-    task = retrieval_task(config, fold).fold
-    assert done.user_vectors.shape[0] == len(task.evaluated)
-    assert done.item_vectors.shape[0] == task.fitted.n_items
-    scorer = serve(prepare(config, fold), done.user_vectors, done.item_vectors)
-    offsets, removed = seen_items_of(task)
-    n = task.fitted.n_items
-    scores = scorer(slice(0, len(task.evaluated)), slice(0, n))
-    place = scores.argsort(axis=1).argsort(axis=1) / (n - 1)
-    return task, rank_scores(scorer, n, offsets, removed, k=20), place
 
 
 REFUSED = {

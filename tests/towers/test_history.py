@@ -1,5 +1,7 @@
 """Histories: what is gathered, against a slow reading in Python."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,19 +12,20 @@ from research.prepare import prepare
 from research.towers.inputs import (
     HISTORY,
     SHORT,
+    HistoryLookup,
     SideArrays,
-    UserLookup,
+    history_lookup,
     pooled,
     rows_of,
-    user_lookup,
 )
 from research.train.model import serve_pairs, serve_side
-from research.train.run_state import init_state
 from research.types import Events
+from tests.train.begun import SMALL, begun
 from tests.world import made_fold
 
 LENGTH = 5
-LOOK_UP = jax.jit(user_lookup, static_argnums=(5, 6))
+BARE = dataclasses.replace(SMALL, history=LENGTH, user_features=())
+LOOK_UP = jax.jit(history_lookup, static_argnums=(5, 6))
 
 
 def gathered(
@@ -31,7 +34,7 @@ def gathered(
     entity: np.ndarray,
     position: np.ndarray,
     shuffled: bool = False,
-) -> UserLookup:
+) -> HistoryLookup:
     none = jnp.zeros((fitted.n_users, 0))
     return LOOK_UP(
         SideArrays({}, none),
@@ -44,7 +47,7 @@ def gathered(
     )
 
 
-def lists(found: UserLookup) -> list[list[int]]:
+def lists(found: HistoryLookup) -> list[list[int]]:
     ids, keep = np.asarray(found.ids[HISTORY]), np.asarray(found.keep)
     return [row[kept].tolist() for row, kept in zip(ids, keep, strict=True)]
 
@@ -93,10 +96,8 @@ def test_evaluation_sees_all_that_is_fitted_and_no_more():
 
 
 def test_a_user_is_served_with_its_last_event():
-    layers = {"dim": 8, "user_hidden": (8,), "item_hidden": (8,)}
-    run = prepare(Config(history=LENGTH, user_features=(), **layers), made_fold())
-    world, sizes = run.world
-    params, users = init_state(run, world, sizes).params, jnp.arange(3)
+    run, world, state, _ = begun(BARE)
+    params, users = state.params, jnp.arange(3)
     whole, shorter = (
         run.model.serve_users(params, world, users, world.offsets[users + 1] - less)
         for less in (0, 1)
@@ -107,10 +108,8 @@ def test_a_user_is_served_with_its_last_event():
 
 
 def test_the_user_of_a_pair_is_encoded_without_its_event():
-    layers = {"dim": 8, "user_hidden": (8,), "item_hidden": (8,)}
-    run = prepare(Config(history=LENGTH, user_features=(), **layers), made_fold())
-    world, sizes = run.world
-    params = init_state(run, world, sizes).params
+    run, world, state, _ = begun(BARE)
+    params = state.params
     pairs = np.array([3, 50, 200])
     event = world.pairs.position[pairs]
     np.testing.assert_array_equal(world.item[event], world.pairs.candidate[pairs])

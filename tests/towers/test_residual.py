@@ -24,23 +24,18 @@ def vectors(tower, params, given, rates=None, key=None):
     return np.asarray(tower.apply(params, given, rates or Rates(), key))
 
 
-def test_hidden_layers_start_without_an_effect():
-    """At first a user's vector is W x + b of its input, plus the user's own row."""
-    tower = UserTower(Mean, (5,), 6, "dot", "residual")
-    given = a_user()
-    params = tower.init(KEY, given, Rates(), None)
-    linear = params["params"]["Residual_0"]["linear"]
-    x = jnp.concatenate([given.history.mean(axis=1), ROWS, given.dense], axis=1)
-    expected = x @ linear["kernel"] + linear["bias"][None] + ROWS
-    np.testing.assert_allclose(vectors(tower, params, given), expected, rtol=1e-5)
-
-
-def test_an_item_has_its_own_row_and_the_map_of_its_features():
-    tower = ItemTower((5,), 6, "dot", "residual")
-    given = ItemInput({"item": ROWS}, jnp.ones((2, 3)))
-    params = tower.init(KEY, given)
-    linear = params["params"]["Residual_0"]["linear"]
-    x = jnp.concatenate([ROWS, given.dense], axis=1)
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_hidden_layers_start_without_an_effect(side):
+    """At first a vector is W x + b of its input, plus the user's or item's own row."""
+    if side == "user":
+        tower, given = UserTower(Mean, (5,), 6, "dot", "residual"), a_user()
+        params = tower.init(KEY, given, Rates(), None)
+        parts = given.history.mean(axis=1), ROWS, given.dense
+    else:
+        tower = ItemTower((5,), 6, "dot", "residual")
+        given = ItemInput({"item": ROWS}, jnp.ones((2, 3)))
+        params, parts = tower.init(KEY, given), (ROWS, given.dense)
+    linear, x = params["params"]["Residual_0"]["linear"], jnp.concatenate(parts, axis=1)
     expected = x @ linear["kernel"] + linear["bias"][None] + ROWS
     np.testing.assert_allclose(vectors(tower, params, given), expected, rtol=1e-5)
 

@@ -93,31 +93,28 @@ def test_a_user_vector_is_the_same_to_the_bit_whatever_item_is_scored_beside_it(
     np.testing.assert_array_equal(users, moved[0])
 
 
-def test_an_item_vector_knows_nothing_of_users():
+@pytest.mark.parametrize(
+    ("side", "tables"),
+    [("user", {"user", "gender", "history"}), ("item", {"item", "decade"})],
+)
+def test_a_vector_knows_nothing_of_the_other_side(side, tables):
     model, params, world = made(user_features=("id", "gender"))
+    ids = jnp.arange(9)
 
-    def items(params: Params) -> jax.Array:
-        return jnp.sum(model.serve_items(params, world, jnp.arange(9)) ** 3)
+    def total(params: Params) -> jax.Array:
+        found = (
+            model.serve_users(params, world, ids, world.offsets[ids + 1])
+            if side == "user"
+            else model.serve_items(params, world, ids)
+        )
+        return jnp.sum(found**3)
 
-    grads = jax.jit(jax.grad(items))(params)
+    grads = jax.jit(jax.grad(total))(params)
     touched = {name for name, g in grads["tables"].items() if jnp.any(g != 0)}
-    assert touched == {"item", "decade"}
-    assert not any(jnp.any(g != 0) for g in jax.tree.leaves(grads["user"]))
-    assert any(jnp.any(g != 0) for g in jax.tree.leaves(grads["item"]))
-
-
-def test_a_user_vector_knows_nothing_of_the_item_tower():
-    model, params, world = made(user_features=("id", "gender"))
-
-    def users(params: Params) -> jax.Array:
-        entity = jnp.arange(9)
-        ends = world.offsets[entity + 1]
-        return jnp.sum(model.serve_users(params, world, entity, ends) ** 3)
-
-    grads = jax.jit(jax.grad(users))(params)
-    touched = {name for name, g in grads["tables"].items() if jnp.any(g != 0)}
-    assert touched == {"user", "gender", "history"}
-    assert not any(jnp.any(g != 0) for g in jax.tree.leaves(grads["item"]))
+    assert touched == tables
+    for net in ("user", "item"):
+        moved = any(jnp.any(g != 0) for g in jax.tree.leaves(grads[net]))
+        assert moved is (net == side)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

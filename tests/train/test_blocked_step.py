@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,10 +10,9 @@ import pytest
 from research.batches import epoch_batches
 from research.config import Config, compile_key
 from research.logits.reducers import LIMITS, Limits
-from research.prepare import prepare
 from research.train.loop import compiled_epoch
 from research.train.model import serve_all
-from research.train.run_state import init_state, traced_values
+from tests.train.begun import begun
 from tests.world import made_fold
 
 # Without a ReLU, near whose kink training would magnify rounding.
@@ -35,15 +35,15 @@ IN_BLOCKS = Limits(0, 0, column_block=48 * 64, fewest_columns=1, row_block=1)
 def test_an_epoch_in_blocks_is_the_epoch(encoded):
     """With the item tower run before the blocks, or inside them."""
     fold = made_fold()
-    run = prepare(SMALL, fold)
-    config, model, (world, sizes) = run.config, run.model, run.world
+    run, world, state, hyper = begun(SMALL)
+    config, model = run.config, run.model
     batches = epoch_batches(len(world.pairs.candidate), config.batch, 0, 1)
     users = jnp.arange(fold.fitted.n_users, dtype=jnp.int32)
     found = []
     for limits in (LIMITS, dataclasses.replace(IN_BLOCKS, encoded=encoded)):
-        state = init_state(run, world, sizes)
         epoch_of = compiled_epoch(compile_key(config), limits=limits)
-        after, diagnostics = epoch_of(state, batches, traced_values(config), world)
+        start = jax.tree.map(jnp.copy, state)  # what an epoch is given is given up
+        after, diagnostics = epoch_of(start, batches, hyper, world)
         found.append((*serve_all(model, after.params, world, users), diagnostics))
     whole, blocked = found
     np.testing.assert_allclose(blocked[0], whole[0], atol=1e-4)

@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config
 from research.files import read_arrays, write_arrays
 from research.prepare import prepare
 from research.train.checkpoint import Checkpoint
 from research.train.loop import train, train_together
+from tests.train import begun
 from tests.world import made_fold
 
-SMALL = Config(
-    batch=64,
-    epochs=5,
-    history=5,
-    dim=8,
-    user_hidden=(8,),
-    item_hidden=(8,),
-    dropout=0.1,
-)
+SMALL = dataclasses.replace(begun.SMALL, epochs=5, dropout=0.1)
 FAST = {
     "in-batch+logq": {},
     "vector cache": {"negatives": ("in-batch", "vector-cache:32")},

@@ -10,16 +10,14 @@ import optax
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, compile_key
+from research.config import Config
 from research.losses import LOSSES, Loss
 from research.losses.entry import CATALOGUE
 from research.negatives import SOURCES, SourceEntry
 from research.negatives.source import uniform
-from research.prepare import prepare
 from research.train.loop import train
 from research.train.optimisers import OPTIMISERS, Optimiser
-from research.train.run_state import init_state, traced_values
-from research.train.step import make_step
+from tests.train.begun import SMALL, begun
 from tests.world import made_fold
 
 FACTORS = dataclasses.replace(arm("mf-dot", Config()), batch=64, dim=8)
@@ -41,11 +39,11 @@ def drawn_at(steps: Sequence[int], **changes: object) -> list[tuple[int, ...]]:
 
     with SOURCES.added("noted", SourceEntry(noted)):
         config = dataclasses.replace(FACTORS, negatives=("noted:20",))
-        run = prepare(dataclasses.replace(config, **changes), made_fold())
-        step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
-        state = init_state(run, *run.world)
+        start = begun(dataclasses.replace(config, **changes))
+        step = start.step()
         for n in steps:
-            step(state._replace(step=jnp.int32(n)), INDEX, hyper, run.world[0])
+            state = start.state._replace(step=jnp.int32(n))
+            step(state, INDEX, start.hyper, start.world)
     return [tuple(drawn.ids.tolist()) for drawn in seen]
 
 
@@ -67,10 +65,8 @@ def test_a_row_masks_what_its_own_user_has():
     config = dataclasses.replace(
         FACTORS, negatives=("catalogue",), mask_user_positives=True
     )
-    fold = made_fold()
-    run = prepare(config, fold)
-    step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
-    _, told = step(init_state(run, *run.world), INDEX, hyper, run.world[0])
+    fold, start = made_fold(), begun(config)
+    _, told = start.step()(start.state, INDEX, start.hyper, start.world)
     users = fold.fitted.user[np.asarray(INDEX)]
     own = [len(set(fold.fitted.item[fold.fitted.user == user])) for user in users]
     masked = np.mean(own) / fold.fitted.n_items
@@ -81,13 +77,11 @@ def test_users_are_compared_at_one_temperature():
     config = dataclasses.replace(
         FACTORS, temperature_kind="per-user", temperature=0.1, negatives=("catalogue",)
     )
-    run = prepare(config, made_fold())
-    step, hyper = make_step(compile_key(run.config)), traced_values(run.config)
-    state = init_state(run, *run.world)
-    users = state.temperatures
+    start = begun(config)
+    step, state, users = start.step(), start.state, start.state.temperatures
     other = users._replace(temperature=2 * users.temperature)
     one, two = (
-        step(state._replace(temperatures=users), INDEX, hyper, run.world[0])
+        step(state._replace(temperatures=users), INDEX, start.hyper, start.world)
         for users in (users, other)
     )
     assert one[1]["loss"] != two[1]["loss"]
@@ -95,12 +89,9 @@ def test_users_are_compared_at_one_temperature():
 
 
 def test_a_seed_decides_all_initial_values_and_the_steps():
-    fold = made_fold()
-    small = Config(batch=64, dim=8, history=5, user_hidden=(8,), item_hidden=(8,))
     states = []
     for seed in (0, 0, 1):
-        run = prepare(dataclasses.replace(small, seed=seed), fold)
-        state = init_state(run, *run.world)
+        state = begun(dataclasses.replace(SMALL, seed=seed)).state
         weights = jax.tree.leaves((state.params["tables"], state.params["user"]))
         weights += jax.tree.leaves(state.params["item"])
         weights = [np.asarray(weight) for weight in weights if weight.any()]
@@ -127,10 +118,9 @@ def test_a_learned_temperature_follows_the_slope_of_the_loss(loss):
         learning_rate=0.01,
     )
     with OPTIMISERS.added("SGD", Optimiser("SGD", optax.identity, optax.identity)):
-        run = prepare(config, made_fold())
-        world, sizes = run.world
-        state, hyper = init_state(run, world, sizes), traced_values(run.config)
-        step = jax.jit(make_step(compile_key(run.config)))
+        start = begun(config)
+        _, world, state, hyper = start
+        step = jax.jit(start.step())
         rows = jnp.arange(64, dtype=jnp.int32)
 
         def at(moved):

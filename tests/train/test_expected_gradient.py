@@ -13,12 +13,9 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, compile_key
+from research.config import Config
 from research.features import ITEM
-from research.prepare import prepare
-from research.train.run_state import init_state, traced_values
-from research.train.step import make_step
-from tests.world import made_fold
+from tests.train.begun import begun
 
 STEPS, BATCH, DRAWS = 4000, 16, 32
 FAR = 5.0  # standard errors; the largest of 520 normal numbers is about 3
@@ -42,16 +39,15 @@ def gradients(name: str, draws: int, one_batch: bool = False, before: int = 0):
     step, or once for all. Steps ``before`` fill a cache with vectors of this point.
     """
     config = dataclasses.replace(arm(name, FACTORS), draws=draws)
-    run = prepare(config, made_fold())
-    world, sizes = run.world
-    start, hyper = init_state(run, world, sizes), traced_values(run.config)
+    run = begun(config)
+    _, world, start, hyper = run
     random = np.random.default_rng(3)
     tables = {
         table: jnp.asarray(random.normal(scale=0.7, size=values.shape), jnp.float32)
         for table, values in start.params["tables"].items()
     }
     start = start._replace(params={**start.params, "tables": tables})
-    step = make_step(compile_key(run.config))
+    step = run.step()
     pairs = world.pairs.candidate.shape[0]
 
     def gradient(n):

@@ -7,14 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.config import Config
 from research.events import catalogue, fold
 from research.train import health as module
 from research.train.health import Health, collapse, measure
 from research.train.loop import train
+from tests.train.begun import SMALL
 from tests.world import made_fold, made_ratings
-
-SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
 
 
 def test_numbers_by_hand():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import ARMS, TOWER_ARMS, arm
-from research.config import Config, compile_key
+from research.config import compile_key, with_values
 from research.exposure import IMPRESSIONS
 from research.losses import LOSSES, Loss
 from research.negatives import entries_of
@@ -19,9 +19,9 @@ from research.prepare import prepare
 from research.train.loop import NotFinite, compiled_epoch, train, train_together
 from research.types import NUMBER, Column, Fold, Table
 from tests.negatives.small import with_own
+from tests.train.begun import SMALL
 from tests.world import made_fold
 
-SMALL = Config(batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
 # Towers without a ReLU, near whose kink training would magnify rounding: what two
 # programs train agrees in float32.
 LINEAR = dataclasses.replace(SMALL, user_hidden=(), item_hidden=())
@@ -107,21 +107,41 @@ def test_every_arm_trains(name):
     assert np.allclose(norms, 1, rtol=1e-5) is unit
 
 
-def test_one_compilation_of_the_epoch_over_temperatures_strengths_and_seeds():
-    compiled_epoch.cache_clear()
-    fold = made_fold()
-    train(arm("in-batch", SMALL), fold)  # all that surrounds the epoch compiles here
+SWEPT = {
+    # temperatures, strengths and seeds
+    "in-batch": [
+        *(
+            {"temperature": temperature, "logq": 1.0, "seed": seed}
+            for temperature in (0.05, 0.1, 1.0)
+            for seed in (0, 1)
+        ),
+        *({"logq": strength, "dropout": 0.1} for strength in (0.0, 0.5)),
+    ],
+    # and what sources and a click share have of their own
+    "union": [
+        {},
+        {"extra.alpha": 0.0, "extra.mix": 0.0, "temperature": 0.05},
+        {"extra.alpha": 2.0, "extra.mix": 0.5, "fifo-cache.warmup": 8, "logq": 0.5}
+        | {"streaming.rate": 0.05},
+    ],
+}
+UNION = {"negatives": ("in-batch", "extra:16", "fifo-cache:64"), "epochs": 1}
+
+
+@pytest.mark.parametrize("case", SWEPT)
+def test_one_compilation_of_the_epoch_over_everything_that_is_swept(case):
+    fold, config = made_fold(), SMALL
+    if case == "union":
+        config = dataclasses.replace(SMALL, frequency="streaming", **UNION)
+    train(config, fold)  # all that surrounds the epoch compiles here
     compiled_epoch.cache_clear()
     with compilations() as seen:
-        for temperature in (0.05, 0.1, 1.0):
-            for seed in (0, 1):
-                config = arm("in-batch+logq", SMALL)
-                train(
-                    dataclasses.replace(config, temperature=temperature, seed=seed),
-                    fold,
-                )
-        for strength in (0.0, 0.5):
-            train(dataclasses.replace(SMALL, logq=strength, dropout=0.1), fold)
+        for changes in SWEPT[case]:
+            own = {name: value for name, value in changes.items() if "." in name}
+            fields = {name: v for name, v in changes.items() if name not in own}
+            changed = with_values(dataclasses.replace(config, **fields), own)
+            done = train(changed, fold)
+            assert np.isfinite(done.history[-1]["loss"])
     assert sum("epoch" in name for name in seen) == 1, seen
     assert len(seen) == 1, seen
 
@@ -172,26 +192,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
         train(config, made_fold())
 
 
-def test_the_best_validated_parameters_are_kept():
-    fold = made_fold(fit_on="train")
-    values = iter([0.1, 0.9, 0.2])
-    kept = []
-
-    def validate(users, items):
-        kept.append(items)
-        return {"ndcg@20": next(values)}
-
-    config = dataclasses.replace(SMALL, epochs=3, fit_on="train", evaluate_every=1)
-    done = train(config, fold, validate=validate)
-    assert np.array_equal(done.item_vectors, kept[1])
-    assert [row["ndcg@20"] for row in done.history] == [0.1, 0.9, 0.2]
-
-
-@pytest.mark.parametrize(
-    ("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)], ids=str
-)
-def test_training_ends_after_so_many_validations_without_a_better_one(patience, epochs):
-    values = iter([0.1, 0.9, 0.2, 0.3, 0.95, 0.4])
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
+def test_the_best_validated_parameters_are_kept(patience, epochs):
+    """Training ends after so many validations without a better one; 0: never."""
+    values = [0.1, 0.9, 0.2, 0.3, 0.95, 0.4]
     config = dataclasses.replace(
         SMALL, epochs=6, fit_on="train", evaluate_every=1, patience=patience
     )
@@ -199,10 +203,10 @@ def test_training_ends_after_so_many_validations_without_a_better_one(patience, 
 
     def validate(users, items):
         kept.append(items)
-        return {"ndcg@20": next(values)}
+        return {"ndcg@20": values[len(kept) - 1]}
 
     done = train(config, made_fold(fit_on="train"), validate=validate)
-    assert len(done.history) == epochs
+    assert [row["ndcg@20"] for row in done.history] == values[:epochs]
     best = 4 if epochs == 6 else 1
     assert np.array_equal(done.item_vectors, kept[best])
 

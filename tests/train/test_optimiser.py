@@ -11,8 +11,7 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from research.config import Config, compile_key
-from research.prepare import prepare
+from research.config import compile_key
 from research.train.loop import compiled_epoch, train
 from research.train.optimiser import (
     Touched,
@@ -21,7 +20,7 @@ from research.train.optimiser import (
     move,
 )
 from research.train.optimisers import OPTIMISERS, Optimiser
-from research.train.run_state import init_state, traced_values
+from tests.train import begun
 from tests.world import made_fold
 
 HYPER = {
@@ -30,9 +29,7 @@ HYPER = {
     "table_rate": jnp.float32(2.0),
 }
 SPARSE = ("lazy-adam", "rowwise-adagrad", "sgd")
-SMALL = Config(
-    batch=64, epochs=2, history=5, dim=8, user_hidden=(8,), item_hidden=(8,), logq=1.0
-)
+SMALL = dataclasses.replace(begun.SMALL, logq=1.0)
 
 
 def params_of(rows: int) -> dict:
@@ -75,58 +72,69 @@ def test_lazy_adam_is_adamw_where_every_row_is_touched(moved):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def adam_l2(table, grads, _, memory, step):
+    """Adam on the gradient with the decayed weights: every row moves."""
+    grads = grads + 0.1 * table
+    memory["first"] = 0.9 * memory.get("first", 0.0) + 0.1 * grads
+    memory["second"] = 0.999 * memory.get("second", 0.0) + 0.001 * grads**2
+    first, second = memory["first"] / (1 - 0.9**step), memory["second"]
+    return first / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+
+
+def rowwise_adagrad(table, grads, used, memory, _):
+    """One sum of mean squares a row; a decay of the rows looked up."""
+    memory["sums"] = memory.get("sums", 0.0) + np.mean(grads**2, axis=1, keepdims=True)
+    return used * (grads / (np.sqrt(memory["sums"]) + 1e-8) + 0.1 * table)
+
+
+def descent(table, grads, used, *_):
+    """Of the rows looked up; ``used`` is 1 everywhere where all rows move."""
+    return used * (grads + 0.1 * table)
+
+
+def by_loops(move_by, lookups: list[np.ndarray], rows: int) -> np.ndarray:
+    """The table after steps as those of ``steps_of``, in 64 bits."""
+    table = np.asarray(params_of(rows)["tables"]["item"], np.float64)
+    rng, memory = np.random.default_rng(1), {}
+    for step, ids in enumerate(lookups, 1):
+        grads, used = np.zeros_like(table), np.zeros((rows, 1))
+        np.add.at(grads, ids, rng.normal(size=(len(ids), 4)))
+        used[ids] = 1.0
+        rng.normal(size=(3, 2))  # the nets' own
+        table = table - 0.01 * 2.0 * move_by(table, grads, used, memory, step)
+    return table
+
+
+LOOKUPS = [np.random.default_rng(3 + n).integers(0, 9, 6) for n in range(4)]
+
+
 def test_adam_l2_is_adam_on_the_gradient_with_the_decayed_weights():
     """By loops: every row is decayed and moved by its momentum, looked up or not."""
-    rng = np.random.default_rng(3)
-    lookups = [rng.integers(0, 9, 6) for _ in range(4)]
-    found = steps_of("adam-l2", 9, lookups)["tables"]["item"]
-    table = np.asarray(params_of(9)["tables"]["item"], np.float64)
-    first, second = np.zeros_like(table), np.zeros_like(table)
-    rng = np.random.default_rng(1)
-    for step, ids in enumerate(lookups, 1):
-        drawn, grads = rng.normal(size=(6, 4)), 0.1 * table
-        rng.normal(size=(3, 2))  # the nets' own
-        np.add.at(grads, ids, drawn)
-        first = 0.9 * first + 0.1 * grads
-        second = 0.999 * second + 0.001 * grads**2
-        unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
-        table = table - 0.01 * 2.0 * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
-    np.testing.assert_allclose(found, table, rtol=1e-5, atol=1e-6)
-    decoupled = steps_of("adamw", 9, lookups)["tables"]["item"]
+    found = steps_of("adam-l2", 9, LOOKUPS)["tables"]["item"]
+    expected = by_loops(adam_l2, LOOKUPS, 9)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    decoupled = steps_of("adamw", 9, LOOKUPS)["tables"]["item"]
     assert np.abs(found - decoupled).max() > 1e-3
 
 
-def test_rowwise_adagrad_is_its_definition(moved):
-    rng = np.random.default_rng(3)
-    lookups = [rng.integers(0, 9, 6) for _ in range(4)]
-    found = steps_of(moved["rowwise-adagrad"], 9, lookups)["tables"]["item"]
-    table, squares = np.asarray(params_of(9)["tables"]["item"], np.float64), np.zeros(9)
-    rng = np.random.default_rng(1)
-    for ids in lookups:
-        grads = rng.normal(size=(6, 4))
-        rng.normal(size=(3, 2))  # the nets' own
-        for row in set(ids):
-            grad = grads[ids == row].sum(axis=0)
-            squares[row] += np.mean(grad**2)
-            step = grad / (np.sqrt(squares[row]) + 1e-8) + 0.1 * table[row]
-            table[row] -= 0.01 * 2.0 * step
-    np.testing.assert_allclose(found, table, rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize(
+    ("name", "move_by"), [("rowwise-adagrad", rowwise_adagrad), ("sgd", descent)]
+)
+def test_rows_that_are_looked_up_move_by_the_optimisers_definition(
+    name, move_by, moved
+):
+    found = steps_of(moved[name], 9, LOOKUPS)["tables"]["item"]
+    expected = by_loops(move_by, LOOKUPS, 9)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_gradient_descent_moves_and_decays_what_is_looked_up(moved):
-    rng = np.random.default_rng(3)
-    lookups = [rng.integers(0, 9, 6) for _ in range(4)]
-    found = steps_of(moved["sgd"], 9, lookups)
-    table, net = np.asarray(params_of(9)["tables"]["item"], np.float64), np.ones((3, 2))
-    rng = np.random.default_rng(1)
-    for ids in lookups:
-        grads = rng.normal(size=(6, 4))
+def test_gradient_descent_moves_and_decays_the_nets():
+    net, rng = np.ones((3, 2)), np.random.default_rng(1)
+    for _ in LOOKUPS:
+        rng.normal(size=(6, 4))  # of the table
         net -= 0.01 * (rng.normal(size=(3, 2)) + 0.1 * net)
-        for row in set(ids):
-            grad = grads[ids == row].sum(axis=0)
-            table[row] -= 0.01 * 2.0 * (grad + 0.1 * table[row])
-    np.testing.assert_allclose(found["tables"]["item"], table, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found["user"]["w"], net, rtol=1e-5)
+    found = steps_of("sgd", 9, LOOKUPS)["user"]["w"]
+    np.testing.assert_allclose(found, net, rtol=1e-5)
 
 
 def rows_with_memory(name: str, state, table: str) -> list[int] | None:
@@ -142,21 +150,12 @@ def rows_with_memory(name: str, state, table: str) -> list[int] | None:
 
 def epoch_of(name: str, steps: int, **changes):
     """(state before, state after so many steps, the pairs of those steps, world)."""
-    fold = made_fold()
-    config = dataclasses.replace(
-        SMALL, optimiser=name, user_features=("id",), **changes
-    )
-    run = prepare(config, fold)
-    config, (world, sizes) = run.config, run.world
-
-    def start():
-        return init_state(run, world, sizes)
-
+    change = {"optimiser": name, "user_features": ("id",), **changes}
+    run, world, before, hyper = begun.begun(dataclasses.replace(SMALL, **change))
     index = jnp.arange(steps * 64, dtype=jnp.int32).reshape(steps, 64)
-    after, _ = compiled_epoch(compile_key(config))(
-        start(), index, traced_values(config), world
-    )
-    return start(), after, index, world
+    start = jax.tree.map(jnp.copy, before)  # what an epoch is given is given up
+    after, _ = compiled_epoch(compile_key(run.config))(start, index, hyper, world)
+    return before, after, index, world
 
 
 @pytest.mark.parametrize("name", SPARSE)
@@ -215,19 +214,14 @@ def test_at_the_end_of_a_falling_learning_rate_nothing_moves():
 def test_an_optimiser_from_outside_is_an_entry_of_optax_transformations(touched_only):
     """Plain gradient descent: by hand, and in a run of the training loop."""
     entry = Optimiser("SGD", optax.identity, optax.identity, touched_only)
-    ids = np.array([0, 2, 2])
+
+    def move_by(table, grads, used, *_):
+        return descent(table, grads, used if touched_only else 1.0)
+
     name = f"sgd-touched-only-{touched_only}"
     with OPTIMISERS.added(name, entry):
-        after = steps_of(name, 4, [ids])
+        found = steps_of(name, 9, LOOKUPS)["tables"]["item"]
         config = dataclasses.replace(SMALL, optimiser=name, learning_rate=0.5)
         losses = [row["loss"] for row in train(config, made_fold()).history]
-    before, rng = params_of(4), np.random.default_rng(1)
-    grads, of_net = rng.normal(size=(3, 4)), rng.normal(size=(3, 2))
-    table = np.asarray(before["tables"]["item"])
-    sums = np.stack([grads[ids == row].sum(axis=0) for row in range(4)])
-    new = table - 0.01 * 2.0 * (sums + 0.1 * table)
-    if touched_only:
-        new[[1, 3]] = table[[1, 3]]
-    np.testing.assert_allclose(after["tables"]["item"], new, rtol=1e-5)
-    np.testing.assert_allclose(after["user"]["w"], 1 - 0.01 * (of_net + 0.1), rtol=1e-5)
+    np.testing.assert_allclose(found, by_loops(move_by, LOOKUPS, 9), rtol=1e-4)
     assert losses[-1] < losses[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.arms import arm
-from research.config import Config, compile_key
+from research.config import Config
 from research.logits.reducers import Dense
 from research.losses.context import StepScores
 from research.losses.partial_auc import within_bounds
@@ -21,9 +21,9 @@ from research.losses.top_k import (
 from research.prepare import check_config, prepare
 from research.rng import stream
 from research.train.model import serve_all
-from research.train.run_state import init_state, traced_values
-from research.train.step import TrainState, make_step
+from research.train.step import TrainState
 from research.types import InputError, Pairs
+from tests.train.begun import begun
 from tests.world import made_fold
 
 INDEX = np.arange(0, 960, 15)  # of 64 pairs, of 60 users
@@ -49,9 +49,8 @@ def step_of(name: str, every: float | None = None, **changes: Any) -> Step:
       changes: of the config.
     """
     small = {"batch": 64, "dim": 8, "negatives": ("uniform-outside:20",)}
-    run = prepare(Config(**{**vars(arm(name)), **small, **changes}), made_fold())
-    world, sizes = run.world
-    state, hyper = init_state(run, world, sizes), traced_values(run.config)
+    start = begun(Config(**{**vars(arm(name)), **small, **changes}))
+    run, world, state, hyper = start
     if every is not None:
         hyper["every"] = jnp.float32(every)
     index = jnp.asarray(INDEX, jnp.int32)
@@ -60,7 +59,7 @@ def step_of(name: str, every: float | None = None, **changes: Any) -> Step:
     key = stream(jax.random.fold_in(state.key, state.step), f"0 {source.name}")
     drawn = np.asarray(source.draw(key, batch, (), world.pool).ids)
     ids = np.broadcast_to(drawn, (len(INDEX), drawn.shape[-1]))
-    step = jax.jit(make_step(compile_key(run.config)))
+    step = jax.jit(start.step())
     after, told = step(state, index, hyper, world)
     return Step(batch, ids, state, after, float(told["loss"]), world)
 
@@ -238,10 +237,9 @@ def test_towers_without_layers_are_given_ids_alone(line, layers):
 
 def test_an_item_bias_is_the_last_number_of_its_row_and_learned():
     config = dataclasses.replace(arm("mf-dot"), layers="bias", batch=64, dim=5)
-    run = prepare(config, made_fold())
-    state = init_state(run, *run.world)
+    run, world, state, _ = begun(config)
     place = jnp.arange(3, dtype=jnp.int32)
-    users, items = serve_all(run.model, state.params, run.world[0], place, place)
+    users, items = serve_all(run.model, state.params, world, place, place)
     tables = state.params["tables"]
     np.testing.assert_array_equal(users[:, -1], np.ones(3))
     np.testing.assert_array_equal(users[:, :-1], tables["user"][:3, :-1])
