@@ -3,9 +3,10 @@
 import numpy as np
 
 from research.contrast import Contrast
-from research.report.contrasts import Paired, by_cell, difference
+from research.report.contrasts import Paired, difference
 from research.report.intervals import Interval, two_way
 from research.report.records import RunResult
+from research.report.tables import by_cell
 from research.types import Record
 
 KS = np.array([10, 20, 50, 100])

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from research.report.contrasts import by_cell, runs_of, values_of
+from research.report.contrasts import runs_of
 from research.report.intervals import ALPHA, _table, two_way
 from research.report.records import load_records
+from research.report.tables import by_cell, values_of
 
 RECORDS = Path(__file__).parents[2] / "results" / "records" / "ml-100k" / "ssb.npz"
 PAIRS = (

@@ -3,8 +3,8 @@
 import pytest
 
 from research.evaluate.metrics import METRICS
-from research.report.pages import markdown, marks
-from research.report.tables import measure, table
+from research.report.pages import markdown
+from research.report.tables import marked_table, table
 from research.types import InputError
 from tests.report.made import made_rows, swept_rows
 
@@ -26,7 +26,8 @@ def parsed(text):
 
 
 def shown(rows, **kwargs):
-    text = markdown(table(rows, "in-batch"), "SSB", marks(measure(rows)), **kwargs)
+    frame, marks = marked_table(rows, "in-batch")
+    text = markdown(frame, "SSB", marks, **kwargs)
     return text, parsed(text)
 
 

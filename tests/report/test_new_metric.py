@@ -13,10 +13,10 @@ from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from research.report.figures import arms_figure, forest_figure
-from research.report.pages import marks, read_table, write_report
+from research.report.pages import read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure, words_of
 from research.report.records import load_records, save_records
-from research.report.tables import measure, table, wide
+from research.report.tables import marked_table, table, wide
 from tests.evaluate.made import random_fold
 from tests.report.made import made_rows
 
@@ -105,8 +105,7 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
 def test_where_less_is_better_the_least_is_the_best():
     results = made_rows()
     with METRICS.added("late", LATE):
-        measured, frame = measure(results), table(results, "in-batch")
-        marked = marks(measured)
+        frame, marked = marked_table(results, "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)]
     best = late.loc[late["mean"].idxmin()]
     assert marked[best.name] == "best"
@@ -119,8 +118,7 @@ def test_a_metric_that_counts_other_users_in_each_run_has_no_differences():
 
     entry = dataclasses.replace(LATE, compute=of_found)
     with METRICS.added("late", entry):
-        frame = table(made_rows(), "in-batch")
-        marked = marks(measure(made_rows()))
+        frame, marked = marked_table(made_rows(), "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
     assert late["mean"].notna().all()
     base, other = late.users["in-batch"], late.users["full-softmax"]
@@ -139,8 +137,7 @@ def test_as_many_but_other_users_have_no_differences():
         return values
 
     with METRICS.added("late", dataclasses.replace(LATE, compute=but_one)):
-        frame = table(made_rows(), "in-batch")
-        marked = marks(measure(made_rows()))
+        frame, marked = marked_table(made_rows(), "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
     users = late.users["in-batch"]
     assert late.users["full-softmax"] == users
