@@ -280,7 +280,7 @@ def table(
 
     Raises:
       InputError: no run is of the reference arm.
-      ValueError: runs that don't make one table; see ``_cells``.
+      ValueError: runs that don't make one table, as with other seeds of one arm.
     """
     if results:
         choose(reference, dict.fromkeys(r.arm for r in results), "reference")

@@ -112,36 +112,28 @@ def test_where_less_is_better_the_least_is_the_best():
     assert list(marked[late.index]).count("best") == 1
 
 
-def test_a_metric_that_counts_other_users_in_each_run_has_no_differences():
-    def of_found(record, k):
-        return np.where(found_late(record, k) > 0, 1.0, np.nan)
+def of_found(record, k):
+    """A metric of the users who have a late hit: each run counts as many as it has."""
+    return np.where(found_late(record, k) > 0, 1.0, np.nan)
 
-    entry = dataclasses.replace(LATE, compute=of_found)
-    with METRICS.added("late", entry):
+
+def but_one(record, k):
+    """A metric of all users but one in each run, the one of the first place."""
+    values = found_late(record, k)
+    values[np.argmin(record.rank) % len(values)] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("compute", [of_found, but_one])
+def test_a_metric_that_counts_other_users_in_each_run_has_no_differences(compute):
+    with METRICS.added("late", dataclasses.replace(LATE, compute=compute)):
         frame, marked = marked_table(made_rows(), "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
     assert late["mean"].notna().all()
-    base, other = late.users["in-batch"], late.users["full-softmax"]
-    assert base != other
-    words = f"no difference: counts {other} users, in-batch {base}"
-    assert late.note["full-softmax"] == words
-    assert set(marked[frame.metric == "late"]) == {""}
-
-
-def test_as_many_but_other_users_have_no_differences():
-    """Every run leaves out one user, the one of the first place."""
-
-    def but_one(record, k):
-        values = found_late(record, k)
-        values[np.argmin(record.rank) % len(values)] = np.nan
-        return values
-
-    with METRICS.added("late", dataclasses.replace(LATE, compute=but_one)):
-        frame, marked = marked_table(made_rows(), "in-batch")
-    late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
-    users = late.users["in-batch"]
-    assert late.users["full-softmax"] == users
-    words = f"no difference: counts {users} users, in-batch others"
+    users, base = late.users["full-softmax"], late.users["in-batch"]
+    assert (users == base) == (compute is but_one)
+    others = "others" if users == base else base
+    words = f"no difference: counts {users} users, in-batch {others}"
     assert late.note["full-softmax"] == words
     assert np.isnan(late.delta["full-softmax"])
     assert set(marked[frame.metric == "late"]) == {""}
