@@ -394,6 +394,17 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def cell_label(row: Mapping[Any, Any], fields: Sequence[str]) -> str:
+    """The label of a cell in figures: its arm, and its values of the fields.
+
+    >>> cell_label({"arm": "mixed", "prior": 0.5, "draws": float("nan")},
+    ...            ["prior", "draws"])
+    'mixed, prior 0.5'
+    """
+    values = [f"{field} {row[field]:g}" for field in fields if not pd.isna(row[field])]
+    return ", ".join([str(row["arm"]), *values])
+
+
 def stated_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of a long table that say what a row is: temperature, swept fields.
 

@@ -94,6 +94,17 @@ def difference_of(
     )
 
 
+def parsed(text: str) -> dict[str, dict[str, str]]:
+    """The cells of a page's table, by arm and heading."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").replace("\\|", "/").split("|")]
+        for line in lines
+    ]
+    assert len({len(line) for line in cells}) == 1
+    return {line[0].strip("`"): dict(zip(cells[0], line)) for line in cells[2:]}
+
+
 ARMS = {
     "in-batch": (0.12, 0.2),
     "in-batch+logq": (0.23, 0.6),

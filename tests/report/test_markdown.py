@@ -6,23 +6,12 @@ from research.evaluate.metrics import METRICS
 from research.report.pages import markdown
 from research.report.tables import marked_table, table
 from research.types import InputError
-from tests.report.made import made_rows, swept_rows
+from tests.report.made import made_rows, parsed, swept_rows
 
 
 @pytest.fixture(scope="module")
 def rows():
     return made_rows()
-
-
-def parsed(text):
-    """The table's cells as {arm: {heading: cell}}."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [
-        [cell.strip() for cell in line.strip("|").replace("\\|", "/").split("|")]
-        for line in lines
-    ]
-    assert len({len(line) for line in cells}) == 1
-    return {line[0].strip("`"): dict(zip(cells[0], line)) for line in cells[2:]}
 
 
 def shown(rows, **kwargs):
