@@ -19,7 +19,6 @@ from research.report.intervals import (
     MIN_SEEDS,
     Estimate,
     holm,
-    over_seeds,
     two_way,
 )
 from research.report.pages import (
@@ -30,8 +29,16 @@ from research.report.pages import (
     p_text,
 )
 from research.report.records import RunResult
-from research.report.tables import judged_alike, positives_of
-from research.types import InputError, choose
+from research.report.tables import (
+    Cells,
+    by_cell,
+    cell_key,
+    estimate_of,
+    judged_alike,
+    positives_of,
+    values_of,
+)
+from research.types import InputError
 
 ABSENT = "not in these records"
 MARGIN = 0.02  # of the reference's value: what counts as equivalent
@@ -40,9 +47,6 @@ UNTESTED = "not tested"  # the verdict without a p value; its reason is one of t
 ONE_SEED, ONE_USER = "one seed", "one user"
 FEW_SEEDS = f"no test below {MIN_SEEDS} seeds"
 SAME_LISTS = "the same lists with every seed"
-
-CellKey = tuple[str, frozenset[tuple[str, float]]]  # the arm, its swept values
-Cells = dict[CellKey, list[RunResult]]
 
 
 class Paired(NamedTuple):
@@ -63,19 +67,6 @@ class Paired(NamedTuple):
     seeds: int
 
 
-def by_cell(results: Sequence[RunResult]) -> Cells:
-    """The runs of each arm and its swept values, by seed."""
-    cells: Cells = {}
-    for result in sorted(results, key=lambda result: result.seed):
-        cells.setdefault(cell_key(result.arm, result.swept), []).append(result)
-    return cells
-
-
-def cell_key(arm: str, swept: Mapping[str, Any]) -> CellKey:
-    """The key of an arm at swept values, in any order."""
-    return arm, frozenset((name, float(value)) for name, value in swept.items())
-
-
 def runs_of(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
     """The runs of a cell, by seed.
 
@@ -89,22 +80,6 @@ def runs_of(cells: Cells, arm: str, at: Mapping[str, Any]) -> list[RunResult]:
         if run.record is None:
             raise InputError(f"{cell_name(arm, at)} failed: {run.reason}")
     return found
-
-
-def values_of(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*u s"]:
-    """A metric of each run: by user and seed, or by seed where it is of all lists.
-
-    Raises:
-      InputError: a record lacks it.
-    """
-    entry, out = choose(metric, METRICS, "metric"), []
-    for run in runs:
-        record = run.record
-        assert record is not None
-        if entry.absent(record) or k not in (entry.cutoffs or record.ks.tolist()):
-            raise InputError(f"{metric}@{k} not measured in {run.arm}")
-        out.append(entry.of(record, k))
-    return np.stack(out, axis=-1)
 
 
 def _runs_of_both(
@@ -164,7 +139,8 @@ def difference(cells: Cells, contrast: Contrast) -> Paired:
     elif METRICS[contrast.metric].per_user:
         return paired_users(values, other)
     else:
-        estimate, reference = over_seeds(values - other), float(other.mean())
+        estimate = estimate_of(contrast.metric, values - other)
+        reference = float(other.mean())
         if all(map(of_one_run, _runs_of_both(cells, contrast))):
             estimate = Estimate(estimate.mean, np.nan, np.nan)  # nothing varies
     return _paired(estimate, reference, users, values.shape[-1])

@@ -24,7 +24,13 @@ from research.report.pages import QUICK_MARK
 from research.report.pictures import Drawing, folded, look
 from research.report.plots import Plot, draw
 from research.report.records import RunResult
-from research.report.tables import UNMEASURED, swept_columns, wide, without_levels
+from research.report.tables import (
+    UNMEASURED,
+    cell_label,
+    swept_columns,
+    wide,
+    without_levels,
+)
 from research.types import InputError, choose
 
 PLAIN = 95  # characters of a note that fit the width
@@ -165,7 +171,7 @@ def arms_figure(
     reference = next(filter(None, frame.against), "")
     shown = points.dropna(subset=[up, across]).reset_index(drop=True)
     names = [
-        _name(row, swept) + (" (reference)" if row["arm"] == reference else "")
+        cell_label(row, swept) + (" (reference)" if row["arm"] == reference else "")
         for row in shown.to_dict("records")
     ]
     ends = [f"{across}_low", f"{across}_high"]  # intervals of one metric are enough
@@ -197,16 +203,11 @@ def unfinished(points: pd.DataFrame, swept: Sequence[str]) -> list[str]:
     """
     holes = points.note.str.contains(f"^failed|{UNMEASURED}")
     rows = points[holes].to_dict("records")
-    lines = [f"not shown: {_name(row, swept)}, {row['note']}" for row in rows]
+    lines = [f"not shown: {cell_label(row, swept)}, {row['note']}" for row in rows]
     if len(lines) > NOTES:
         rest = f"and {len(lines) - NOTES + 1} more; see the table"
         lines = [*lines[: NOTES - 1], rest]
     return [folded(line, PLAIN) for line in lines]
-
-
-def _name(row: Mapping[Hashable, Any], swept: Sequence[str]) -> str:
-    values = [f"{field} {row[field]:g}" for field in swept if not pd.isna(row[field])]
-    return ", ".join([str(row["arm"]), *values])
 
 
 def _row_name(row: Mapping[Hashable, Any], swept: Sequence[str]) -> str:
@@ -218,7 +219,9 @@ def _row_name(row: Mapping[Hashable, Any], swept: Sequence[str]) -> str:
     """
     marks = [(name, mark) for name, mark in SWITCHES.items() if name in swept]
     on = [f" +{mark}" for name, mark in marks if row[name] > 0]
-    return _name(row, [name for name in swept if name not in SWITCHES]) + "".join(on)
+    return cell_label(row, [name for name in swept if name not in SWITCHES]) + "".join(
+        on
+    )
 
 
 def _marks(swept: Sequence[str]) -> list[str]:
@@ -530,7 +533,7 @@ def history_figure(
         if name not in frame:
             raise InputError(f"no curve of {name}: choose {', '.join(frame.columns)}")
     fields = list(dict.fromkeys(name for r in results for name in r.swept))
-    cells = [_name(row, fields) for row in frame.to_dict("records")]
+    cells = [cell_label(row, fields) for row in frame.to_dict("records")]
     means = frame.assign(cell=cells).groupby(["cell", "epoch"], sort=False)
     parts = [
         means[name].mean().rename("mean").reset_index().assign(curve=name)

@@ -12,7 +12,7 @@ from numpy import ndarray
 from research.contrast import cell_name as named_cell
 from research.contrast import slug
 from research.evaluate.metrics import CUTOFF, METRICS
-from research.report.contrasts import UNTESTED, by_cell, values_of
+from research.report.contrasts import UNTESTED
 from research.report.intervals import ALPHA, holm, two_way
 from research.report.pages import (
     EMPTY,
@@ -22,7 +22,13 @@ from research.report.pages import (
     write_texts,
 )
 from research.report.records import RunResult
-from research.report.tables import swept_columns, swept_fields, wide
+from research.report.tables import (
+    by_cell,
+    swept_columns,
+    swept_fields,
+    values_of,
+    wide,
+)
 
 PRIOR = "prior"
 JUDGED = ("recall", "recall_item")

@@ -11,6 +11,7 @@ from numpy import ndarray
 from research.evaluate.metrics import CUTOFF
 from research.positives import POSITIVES
 from research.report.records import RunResult, Served
+from research.report.tables import cell_label
 from research.types import TEXT, Fold, InputError, Table
 
 TRAINING, HELD_OUT = "training", "held out"
@@ -178,14 +179,10 @@ def _places(shown: ndarray, items: ndarray) -> list[int | None]:
 
 def _names(first: RunResult, second: RunResult) -> tuple[str, str]:
     """Names of two runs that differ: their arms, else with swept values, else seeds."""
-    pair = []
-    for result in (first, second):
-        swept = [f"{name} {value:g}" for name, value in result.swept.items()]
-        pair.append([result.arm, ", ".join([result.arm, *swept])])
-    for one, two in zip(*pair, strict=True):
+    runs = first, second
+    labels = [cell_label({"arm": r.arm, **r.swept}, list(r.swept)) for r in runs]
+    seeds = [f"{label}, seed {r.seed}" for label, r in zip(labels, runs)]
+    for one, two in ((first.arm, second.arm), labels, seeds):
         if one != two:
             return one, two
-    names = [f"{name[1]}, seed {r.seed}" for name, r in zip(pair, (first, second))]
-    if names[0] == names[1]:
-        raise InputError(f"{names[0]} is compared with itself")
-    return names[0], names[1]
+    raise InputError(f"{seeds[0]} is compared with itself")

@@ -9,20 +9,16 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from research.evaluate.metrics import CUTOFF, METRICS, Key, PageColumn, mean_counted
+from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
 from research.files import beside, replace
-from research.report.intervals import Estimate, over_seeds
+from research.report.intervals import Estimate, Interval, over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
+    DELTA,
     NUMBER,
-    CellSummary,
     absences,
-    interval,
-    long_form,
-    measure,
+    marked_table,
     stated_columns,
-    swept_fields,
-    table_keys,
     typed,
 )
 from research.types import InputError
@@ -176,40 +172,6 @@ def write_texts(path: Path, texts: Mapping[str, str | pd.DataFrame]) -> list[Pat
     ]
 
 
-def marks(cells: Sequence[CellSummary], ks: Sequence[int] = ()) -> "pd.Series[str]":
-    """The mark of each row of the cells' long table: "best", "tie" or "".
-
-    Only metrics with a better end are marked, at each cut-off. A tie is a cell whose
-    paired 95 % interval against the best cell contains 0. Nothing is marked where
-    cells are over different users, as where a sweep changes what is held out: there is
-    no pairing.
-    """
-    marked: dict[tuple[int, Key], str] = {}
-    every = table_keys(cells)
-    for key in every:
-        if ks and key.k not in ks:
-            continue
-        better = METRICS[key.metric].better
-        means = {
-            n: mean_counted(cell.means[key])
-            for n, cell in enumerate(cells)
-            if not cell.hole(key) and cell.users[key]
-        }
-        counted = [cells[n] for n in means]
-        if not counted or better == "neither":
-            continue
-        if not all(cell.same_users(counted[0], key) for cell in counted):
-            continue
-        end = max if better == "higher" else min
-        best = end(means, key=means.__getitem__)
-        for n in means:
-            gap = interval(cells[n], key, cells[best])
-            if gap.low <= 0 <= gap.high:
-                marked[n, key] = "best" if n == best else "tie"
-    order = [(n, key) for n in range(len(cells)) for key in every]
-    return pd.Series([marked.get(place, "") for place in order], dtype=str)
-
-
 def write_report(
     results: Sequence[RunResult],
     reference: str,
@@ -219,11 +181,9 @@ def write_report(
     notes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Measures a grid's runs once, writes <path>.csv and .md, and returns the table."""
-    cells = measure(results, swept)
-    frame = long_form(cells, reference, swept_fields(results, swept))
-    notes = [*notes, *absences(results)]
     seconds = (m.page.second for m in METRICS.values() if m.page and m.page.second)
-    page = markdown(frame, title, marks(cells, [CUTOFF, *seconds]), notes)
+    frame, marks = marked_table(results, reference, swept, [CUTOFF, *seconds])
+    page = markdown(frame, title, marks, [*notes, *absences(results)])
     write_texts(path, {".csv": frame, ".md": page})
     return frame
 
@@ -241,6 +201,10 @@ def markdown(
     """
     stated = stated_columns(frame)
     frame = frame.assign(mark="" if marked is None else marked)
+    parts = {
+        key: part.to_dict("records")
+        for key, part in frame.groupby(["metric", "k"], sort=False)
+    }
     at_k = frame[frame.k == k]
     if at_k.empty:
         raise InputError(f"the table has no cut-off {k}")
@@ -248,60 +212,39 @@ def markdown(
     present = set(frame.metric)
     paged = {n: m.page for n, m in METRICS.items() if m.page and n in present}
     shown = dict(sorted(paged.items(), key=lambda entry: not entry[1].leading))
-    columns = {  # k, and a second cut-off where the table has it
-        (name, cut): column
-        for name, column in shown.items()
-        for cut in dict.fromkeys((k, column.second))
-        if cut == k or cut in set(frame.k)
-    }
-    headings = ["arm", *stated]
-    for (_, cut), column in columns.items():
-        heading = column.heading.format(k=cut)
-        delta = [f"Δ {heading}"] if against and column.interval else []
-        headings += [heading, *delta]
-    wanted = frame[[key in columns for key in zip(frame.metric, frame.k)]]
-    cells: dict[tuple[Any, ...], dict[tuple[str, int], dict[str, Any]]] = {}
-    for line in wanted.to_dict("records"):
-        # NaN equals no key but, as one object, itself
-        values = [np.nan if pd.isna(line[name]) else line[name] for name in stated]
-        cell = cells.setdefault((line["arm"], *values), {})
-        cell[line["metric"], line["k"]] = line
+    numbers: dict[str, list[str]] = {}  # the cells of each column
+    first = next(iter(parts.values()))
+    none = {"mark": "", **dict.fromkeys(("mean", "low", "high", *DELTA[1:]), np.nan)}
+    for name, column in shown.items():
+        for cut in dict.fromkeys((k, column.second)):
+            if cut != k and cut not in set(frame.k):
+                continue
+            heading = column.heading.format(k=cut)
+            lines = parts.get((name, cut), [none] * len(first))
+            numbers[heading] = [_mean(line, column) for line in lines]
+            if against and column.interval:
+                form = f"+{column.number}"
+                numbers[f"Δ {heading}"] = [
+                    interval_text(*Interval.of(line, "delta"), form) for line in lines
+                ]
     rows = []
-    for (arm, *values), cell in cells.items():
-        first = [f"`{arm}`", *(number_text(value, "g") for value in values)]
-        numbers = _cells(cell, columns, bool(against))
-        # the reason of a failed run, then its other cells
-        numbers += ["failed"] * (len(headings) - len(first) - len(numbers))
-        rows.append([*first, *numbers])
-    table = markdown_table(headings, rows, left=1)
+    for n, line in enumerate(first):
+        texts = [column[n] for column in numbers.values()]
+        if line["note"].startswith("failed"):  # the reason, then the other cells
+            texts = [line["note"], *["failed"] * (len(texts) - 1)]
+        values = (number_text(line[name], "g") for name in stated)
+        rows.append([f"`{line['arm']}`", *values, *texts])
+    table = markdown_table(["arm", *stated, *numbers], rows, left=1)
     return markdown_page(title, table, *notes, *_footnotes(at_k, shown, against, k))
 
 
-def _cells(
-    cell: Mapping[tuple[str, int], Mapping[str, Any]],
-    columns: Mapping[tuple[str, int], PageColumn],
-    with_delta: bool,
-) -> list[str]:
-    """The cells of a row, from lines by metric and cut-off; one for a failed run."""
-    note = str(next(iter(cell.values()))["note"])
-    if note.startswith("failed"):
-        return [note]
-    out = []
-    for key, column in columns.items():
-        if key not in cell:  # none at this cut-off
-            out.append(EMPTY)
-            continue
-        row, form = cell[key], column.number
-        text = number_text(row["mean"], form)
-        marked = {"best": f"**{text}**", "tie": text + DAGGER}
-        text = marked.get(row["mark"], text)
-        if column.interval:
-            text = interval_text(text, row["low"], row["high"], form)
-        out.append(text)
-        if column.interval and with_delta:
-            delta = row["delta"], row["delta_low"], row["delta_high"]
-            out.append(interval_text(*delta, f"+{form}"))
-    return out
+def _mean(line: Mapping[Any, Any], column: PageColumn) -> str:
+    """A cell of a page: a mean, its mark, and its interval where the column has one."""
+    text = number_text(line["mean"], column.number)
+    text = {"best": f"**{text}**", "tie": text + DAGGER}.get(line["mark"], text)
+    if not column.interval:
+        return text
+    return interval_text(text, line["low"], line["high"], column.number)
 
 
 def _footnotes(

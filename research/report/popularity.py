@@ -18,7 +18,7 @@ from research.report.lists import check_judged_alike, titles
 from research.report.pictures import Drawing
 from research.report.plots import Plot, draw
 from research.report.records import RunResult
-from research.report.tables import swept_columns, table
+from research.report.tables import cell_label, swept_columns, table
 from research.train.run_state import traced_values
 from research.types import Fold, InputError, Record
 
@@ -87,10 +87,7 @@ def decile_figure(frame: pd.DataFrame, title: str | None = None) -> Drawing:
       title: the heading.
     """
     swept = [name for name in frame.columns if name not in ("arm", "decile", *KEPT)]
-    cells = [
-        ", ".join([row["arm"], *(f"{n} {row[n]:g}" for n in swept if row[n] == row[n])])
-        for row in frame.to_dict("records")
-    ]
+    cells = [cell_label(row, swept) for row in frame.to_dict("records")]
     ends = {"mean": "recall", "low": "recall_low", "high": "recall_high"}
     plot = Plot(
         *("lines", "decile", "recall", "cell"),

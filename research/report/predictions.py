@@ -13,20 +13,24 @@ from research.contrast import Contrast, Expected, Part, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     UNTESTED,
-    CellKey,
-    by_cell,
-    cell_key,
     measured,
     of_one_run,
     runs_of,
-    values_of,
     verdict_text,
     within_margin,
 )
-from research.report.intervals import Estimate, Interval, over_seeds, two_way
+from research.report.intervals import Estimate, Interval
 from research.report.pages import interval_text, markdown_table
 from research.report.records import RunResult
-from research.report.tables import judged_alike, positives_of
+from research.report.tables import (
+    CellKey,
+    by_cell,
+    cell_key,
+    estimate_of,
+    judged_alike,
+    positives_of,
+    values_of,
+)
 from research.types import InputError
 
 Records = Mapping[str, Sequence[RunResult]]  # by the name that a term has for them
@@ -51,10 +55,9 @@ def combined(stated: Stated, records: Records) -> Estimate:
         key: values_of(runs, stated.metric, stated.k) for key, runs in cells.items()
     }
     _check_alike(cells, values)
-    estimate = two_way if METRICS[stated.metric].per_user else over_seeds
 
     def summed(weights: Sequence[Weight]) -> Estimate:
-        return _summed(weights, values, estimate)
+        return _summed(weights, values, stated.metric)
 
     parts = [_weighed(part, summed) for part in stated.parts]
     total = sum(value for value, _ in parts)
@@ -85,16 +88,14 @@ def _cells(stated: Stated, records: Records) -> dict[Key, list[RunResult]]:
 
 
 def _summed(
-    weights: Sequence[Weight],
-    values: Mapping[Key, ndarray],
-    estimate: Callable[[ndarray], Estimate],
+    weights: Sequence[Weight], values: Mapping[Key, ndarray], metric: str
 ) -> Estimate:
     """The sum of terms, each times its weight."""
     linear = dict[str, ndarray]()  # by records, of which the terms are paired
     for term, weight in weights:
         before = linear.get(term.records, 0.0)
         linear[term.records] = before + weight * values[_key(term)]
-    found = [estimate(of_records) for of_records in linear.values()]
+    found = [estimate_of(metric, of_records) for of_records in linear.values()]
     variances = np.array([float(one.error) ** 2 for one in found])
     freedom = np.array([float(one.df) for one in found])
     variance = variances.sum()

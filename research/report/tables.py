@@ -4,9 +4,10 @@ A cell is an arm at one swept value, whose runs are measured together. Tables, f
 and the HTML page are derived from the frame.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,58 +21,115 @@ from research.evaluate.metrics import (
     Key,
     keys,
     mean_counted,
-    metric_values,
 )
-from research.report.intervals import Interval, over_seeds, two_way
+from research.report.intervals import Estimate, over_seeds, two_way
 from research.report.records import RunResult
-from research.types import Record, choose
+from research.types import InputError, Record, choose
 
 TEMPERATURE = "temperature"
 UNMEASURED = "not measured"  # how the note of a cell without a metric begins
 
+CellKey = tuple[str, frozenset[tuple[str, float]]]  # the arm, its swept values
+Cells = dict[CellKey, list[RunResult]]
 
-class CellSummary(NamedTuple):
-    """One arm at one swept value: its runs' values, or the reason why it has none.
+
+def by_cell(results: Sequence[RunResult]) -> Cells:
+    """The runs of each arm and its swept values, by seed."""
+    cells: Cells = {}
+    for result in results:
+        cells.setdefault(cell_key(result.arm, result.swept), []).append(result)
+    return {
+        key: sorted(runs, key=lambda result: result.seed) for key, runs in cells.items()
+    }
+
+
+def cell_key(arm: str, swept: Mapping[str, Any]) -> CellKey:
+    """The key of an arm at swept values, in any order."""
+    return arm, frozenset((name, float(value)) for name, value in swept.items())
+
+
+def values_of(runs: Sequence[RunResult], metric: str, k: int) -> Float[ndarray, "*u s"]:
+    """A metric of each run: by user and seed, or by seed where it is of all lists.
+
+    Raises:
+      InputError: a record lacks it.
+    """
+    entry, out = choose(metric, METRICS, "metric"), []
+    for run in runs:
+        record = run.record
+        assert record is not None
+        if entry.absent(record) or k not in (entry.cutoffs or record.ks.tolist()):
+            raise InputError(f"{metric}@{k} not measured in {run.arm}")
+        out.append(entry.of(record, k))
+    return np.stack(out, axis=-1)
+
+
+def estimate_of(metric: str, values: Float[ndarray, "*u s"]) -> Estimate:
+    """The mean of a metric, or of a difference in it, and its standard error."""
+    return two_way(values) if METRICS[metric].per_user else over_seeds(values)
+
+
+class Cell(NamedTuple):
+    """One arm at one swept value: its runs, by seed, and why it has no values.
 
     ``swept`` is in the order of the table's fields, None where the arm lacks one.
-    ``temperature`` is that of the runs' configs, NaN where none is known.
-    ``means`` [s] holds each metric of each seed, ``values`` [u, s] the per-user ones,
-    ``users`` how many users it counts. ``failed`` is empty unless a run failed; then
-    there are no values, since a mean over fewer seeds would be another number. For the
-    same reason there are none of a metric that some runs lack; ``lacking`` is how many
-    do, by its name. ``judged_by`` are digests of the positives (``positives_of``).
+    ``failed`` is empty unless a run failed; then there are no values, since a mean over
+    fewer seeds would be another number. ``judged_by`` are digests of the positives
+    (``positives_of``).
     """
 
     arm: str
     swept: tuple[float | None, ...]
-    temperature: float
-    seeds: tuple[int, ...]
-    means: dict[Key, Float[ndarray, " s"]]
-    values: dict[Key, Float[ndarray, "u s"]]
-    users: dict[Key, int]
-    lacking: dict[str, int]
+    runs: list[RunResult]
     failed: str
     judged_by: tuple[str, str] = ("", "")
 
-    def hole(self, key: Key) -> str:
-        """Why the cell has no value of a metric; "" where it has one."""
-        if self.failed or key in self.means:
-            return self.failed
-        return f"{UNMEASURED} in {self.lacking[key.metric]} of {len(self.seeds)} runs"
+    @property
+    def users(self) -> int:
+        """How many users have lists."""
+        record = self.runs[0].record
+        return len(record.held) if record else 0
 
-    def same_users(self, other: "CellSummary", key: Key) -> bool:
-        """Whether a metric counts the same users in both cells, with each seed.
+    def hole(self, metric: str) -> str:
+        """Why the cell has no value of a metric; "" where it has one.
+
+        It has none of a metric that some of its runs lack, either.
+        """
+        records = [run.record for run in self.runs if run.record]
+        lacking = sum(map(METRICS[metric].absent, records))
+        unmeasured = f"{UNMEASURED} in {lacking} of {len(self.runs)} runs"
+        return self.failed or (unmeasured if lacking else "")
+
+
+class Measured(NamedTuple):
+    """A cell's values of one metric at one cut-off, of how many users; or why none."""
+
+    cell: Cell
+    key: Key
+    values: Float[ndarray, "*u s"]
+    users: int
+    hole: str
+
+    @classmethod
+    def of(cls, cell: Cell, key: Key) -> "Measured":
+        """Measures a cell."""
+        if hole := cell.hole(key.metric):
+            return cls(cell, key, np.empty(0), 0, hole)
+        values = values_of(cell.runs, *key)
+        if METRICS[key.metric].per_user:  # the digits of a results version hang on it
+            values = values.astype(np.float32).astype(np.float64)
+        counted, per_user = ~np.isnan(values), METRICS[key.metric].per_user
+        users = int(counted.any(axis=1).sum()) if per_user else cell.users
+        return cls(cell, key, values, users, "")
+
+    def counts_as(self, other: "Measured") -> bool:
+        """Whether the metric counts the same users in both cells, with each seed.
 
         Users whom other positives judge, as in another split, are not the same.
         """
-        if not judged_alike(self.judged_by, other.judged_by):
-            return False
-        if self.users[key] != other.users[key] or key not in self.values:
-            return self.users[key] == other.users[key]
-        ours, theirs = (np.isnan(one.values[key]) for one in (self, other))
-        if ours.shape != theirs.shape:  # other seeds
-            ours, theirs = ours.any(axis=1), theirs.any(axis=1)
-        return np.array_equal(ours, theirs)
+        ours, theirs = np.isnan(self.values), np.isnan(other.values)
+        alike = judged_alike(self.cell.judged_by, other.cell.judged_by)
+        return alike and self.users == other.users and np.array_equal(ours, theirs)
 
 
 def positives_of(record: Record) -> tuple[str, str]:
@@ -99,24 +157,29 @@ def swept_fields(results: Sequence[RunResult], swept: Sequence[str] = ()) -> lis
     return list(dict.fromkeys([*swept, *names]))
 
 
-def measure(
-    results: Sequence[RunResult], swept: Sequence[str] = ()
-) -> list[CellSummary]:
-    """A cell for each (arm, swept value), arms in order of first appearance.
-
-    The cut-offs are those that all records have.
-    """
-    fields = swept_fields(results, swept)
-    arms = {arm: n for n, arm in enumerate(dict.fromkeys(r.arm for r in results))}
-    groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]] = {}
-    for result in results:
-        values = (result.swept.get(name) for name in fields)
-        value = tuple(None if v is None else float(v) for v in values)  # 64 is 64.0
-        groups.setdefault((result.arm, value), []).append(result)
-    _check(groups)
-    ks = [k for k, runs in _cutoffs(results).items() if not runs]
-    ordered = sorted(groups.items(), key=lambda group: arms[group[0][0]])
-    return [_cell(arm, value, runs, ks) for (arm, value), runs in ordered]
+def _cells(results: Sequence[RunResult], fields: Sequence[str]) -> list[Cell]:
+    """A cell for each (arm, swept value), arms in order of first appearance."""
+    cells, seeded = [], dict[tuple[int, ...], str]()
+    for (arm, swept), runs in by_cell(results).items():
+        seeds = tuple(run.seed for run in runs)
+        value = tuple(map(dict(swept).get, fields))
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
+        seeded.setdefault(seeds, arm)
+        records = [run.record for run in runs if run.record is not None]
+        if len(records) < len(runs):
+            cells.append(Cell(arm, value, runs, _why(runs)))
+            continue
+        if len({len(record.held) for record in records}) > 1:
+            raise ValueError(f"{arm} {value}: its seeds are over different users")
+        cells.append(Cell(arm, value, runs, "", positives_of(records[0])))
+    if len(seeded) > 1:
+        (a, first), (b, second) = list(seeded.items())[:2]
+        raise ValueError(
+            f"{first} has seeds {list(a)}, {second} {list(b)}: not one table"
+        )
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
+    return sorted(cells, key=lambda cell: arms.index(cell.arm))
 
 
 def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
@@ -126,14 +189,18 @@ def _cutoffs(results: Sequence[RunResult]) -> dict[int, list[RunResult]]:
     return {k: [results[n] for n, ks in done.items() if k not in ks] for k in every}
 
 
-def table_keys(cells: Sequence[CellSummary]) -> list[Key]:
-    """The metrics and cut-offs of a table: those of any run; all if none finished."""
-    done = [cell for cell in cells if not cell.failed]
-    if not done:
+def _keys(results: Sequence[RunResult]) -> list[Key]:
+    """The metrics and cut-offs of a table: those of any run; all if none finished.
+
+    The cut-offs are those that all records have.
+    """
+    records = [result.record for result in results if result.record]
+    if not records:
         return keys(DEFAULT_KS)
-    ks = dict.fromkeys(k for name, k in done[0].means if not METRICS[name].cutoffs)
-    some = [n for n in METRICS if any(c.lacking[n] < len(c.seeds) for c in done)]
-    return keys(list(ks), some)
+    ks = [k for k, lacking in _cutoffs(results).items() if not lacking]
+    if not ks:
+        raise ValueError("records without a common cut-off: not one table")
+    return keys(ks, [n for n, m in METRICS.items() if not all(map(m.absent, records))])
 
 
 def not_recorded(results: Sequence[RunResult]) -> list[str]:
@@ -166,74 +233,10 @@ def absences(results: Sequence[RunResult]) -> list[str]:
     return [*metrics, *not_recorded(results), *columns]
 
 
-def interval(cell: CellSummary, key: Key, other: CellSummary | None = None) -> Interval:
-    """The interval of a cell's mean in one metric, or of its difference from another's.
-
-    A difference of per-user metrics is paired by user and seed, one of whole-set
-    metrics by seed.
-    """
-    if other is not None and not cell.same_users(other, key):
-        raise ValueError(
-            f"{key.metric}@{key.k}: {cell.arm} is over {cell.users[key]} users, "
-            f"{other.arm} over {other.users[key]}, not the same, or judged by other "
-            "positives: no paired difference"
-        )
-    if key not in cell.values:
-        less = other.means[key] if other else 0.0
-        return over_seeds(cell.means[key] - less).interval()
-    values = cell.values[key].astype(np.float64)
-    values = values - other.values[key] if other else values
-    return Interval(*map(float, two_way(values).interval()))
-
-
-def _check(groups: dict[tuple[str, tuple[float | None, ...]], list[RunResult]]) -> None:
-    seeded: dict[tuple[int, ...], str] = {}
-    for (arm, value), runs in groups.items():
-        seeds = tuple(sorted(run.seed for run in runs))
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"{arm} {value}: a seed twice among {list(seeds)}")
-        seeded.setdefault(seeds, arm)
-    if len(seeded) > 1:
-        (a, first), (b, second) = list(seeded.items())[:2]
-        raise ValueError(
-            f"{first} has seeds {list(a)}, {second} {list(b)}: not one table"
-        )
-
-
-def _temperature(run: RunResult) -> float:
-    """The temperature of a run's config, NaN for a baseline."""
-    return (run.settings or run.swept).get(TEMPERATURE, np.nan)
-
-
-def _cell(
-    arm: str, value: tuple[float | None, ...], runs: list[RunResult], ks: list[int]
-) -> CellSummary:
-    runs = sorted(runs, key=lambda run: run.seed)
-    seeds = tuple(run.seed for run in runs)
-    temperature = mean_counted(np.array([_temperature(run) for run in runs]))
-    first = arm, value, temperature, seeds
-    records = [run.record for run in runs if run.record is not None]
-    if len(records) < len(runs):
-        return CellSummary(*first, {}, {}, {}, {}, _why(runs))
-    if not ks:
-        raise ValueError(f"{arm}: records without a common cut-off: not one table")
-    if len({len(record.held) for record in records}) > 1:
-        raise ValueError(f"{arm} {value}: its seeds are over different users")
-    lacking = {n: sum(map(metric.absent, records)) for n, metric in METRICS.items()}
-    by_seed = [metric_values(record, ks) for record in records]
-    values: dict[Key, ndarray] = {}
-    means: dict[Key, ndarray] = {}
-    users: dict[Key, int] = {}
-    for key in (key for key in by_seed[0] if not lacking[key.metric]):
-        column = np.stack([seed[key] for seed in by_seed]).T  # [u, s], or [s]
-        if METRICS[key.metric].per_user:
-            values[key] = column.astype(np.float32)  # half the memory of a large table
-            means[key] = np.array([mean_counted(seed) for seed in column.T])
-            users[key] = int((~np.isnan(column)).any(axis=1).sum())
-        else:
-            means[key], users[key] = column, len(records[0].held)
-    judged_by = positives_of(records[0])
-    return CellSummary(*first, means, values, users, lacking, "", judged_by)
+def _temperature(runs: Sequence[RunResult]) -> float:
+    """The temperature of the runs' configs, NaN for a baseline."""
+    known = [(run.settings or run.swept).get(TEMPERATURE, np.nan) for run in runs]
+    return mean_counted(np.array(known))
 
 
 def _why(runs: list[RunResult]) -> str:
@@ -277,59 +280,100 @@ def table(
 
     Raises:
       InputError: no run is of the reference arm.
-      ValueError: runs that don't make one table; see ``measure``.
+      ValueError: runs that don't make one table, as with other seeds of one arm.
     """
     if results:
         choose(reference, dict.fromkeys(r.arm for r in results), "reference")
-    return long_form(measure(results, swept), reference, swept_fields(results, swept))
+    return marked_table(results, reference, swept)[0]
 
 
-def long_form(
-    cells: Sequence[CellSummary], reference: str, swept: Sequence[str]
-) -> pd.DataFrame:
-    """The long table of measured cells; see ``table``."""
-    references = {cell.swept: cell for cell in cells if cell.arm == reference}
-    unswept: tuple[float | None, ...] = (None,) * len(swept)
-    every, lines = table_keys(cells), []
-    for cell in cells:
-        other = references.get(cell.swept) or references.get(unswept)
-        values = dict(zip(swept, cell.swept, strict=True))
-        stated = {"arm": cell.arm, **values, TEMPERATURE: cell.temperature}
-        lines += [{**stated, **_numbers(cell, key, other)} for key in every]
-    fields = swept if TEMPERATURE in swept else [TEMPERATURE, *swept]
-    return typed(pd.DataFrame(lines, columns=[*LEADING, *fields, *TRAILING]))
+def marked_table(
+    results: Sequence[RunResult],
+    reference: str,
+    swept: Sequence[str] = (),
+    ks: Sequence[int] = (),
+) -> tuple[pd.DataFrame, "pd.Series[str]"]:
+    """The long table (see ``table``), and the mark of each row: "best", "tie" or "".
+
+    Metrics with a better end are marked, at these cut-offs, by default at all. A tie is
+    a cell whose paired 95 % interval against the best cell contains 0. Nothing is
+    marked where cells are over different users, as where a sweep changes what is held
+    out: there is no pairing.
+    """
+    fields = swept_fields(results, swept)
+    cells = _cells(results, fields)
+    places = {cell.swept: n for n, cell in enumerate(cells) if cell.arm == reference}
+    unswept = places.get((None,) * len(fields))
+    about = [
+        {**dict(zip(fields, cell.swept)), TEMPERATURE: _temperature(cell.runs)}
+        for cell in cells
+    ]
+    lines: list[list[dict[str, object]]] = [[] for _ in cells]
+    for key in _keys(results) if cells else ():
+        found = [Measured.of(cell, key) for cell in cells]
+        marks = _marks(found) if not ks or key.k in ks else [""] * len(cells)
+        for n, one in enumerate(found):
+            at = places.get(one.cell.swept, unswept)
+            other = None if at in (None, n) else found[at]
+            lines[n].append({**about[n], **_numbers(one, other), "mark": marks[n]})
+    stated = fields if TEMPERATURE in fields else [TEMPERATURE, *fields]
+    columns = [*LEADING, *stated, *TRAILING, "mark"]
+    frame = pd.DataFrame(list(itertools.chain(*lines)), columns=columns)
+    return typed(frame.drop(columns="mark")), frame["mark"].astype(str)
 
 
-def _numbers(
-    cell: CellSummary, key: Key, other: CellSummary | None
-) -> dict[str, object]:
+def _marks(found: Sequence[Measured]) -> list[str]:
+    """The mark of each cell in one metric; see ``marked_table``."""
+    marks, there = [""] * len(found), [n for n, one in enumerate(found) if one.users]
+    metric = found[0].key.metric
+    better = METRICS[metric].better
+    if better == "neither" or not there:
+        return marks
+    if not all(found[n].counts_as(found[there[0]]) for n in there):
+        return marks
+    means = {n: estimate_of(metric, found[n].values).mean for n in there}
+    best = (max if better == "higher" else min)(means, key=means.__getitem__)
+    for n in there:
+        gap = estimate_of(metric, found[n].values - found[best].values).interval()
+        if gap.low <= 0 <= gap.high:
+            marks[n] = "best" if n == best else "tie"
+    return marks
+
+
+def _numbers(one: Measured, other: Measured | None) -> dict[str, object]:
     """What a row of the long table says of a cell's metric, and of its difference."""
-    line: dict[str, object] = {**key._asdict(), "seeds": 0, "users": 0}
-    if hole := cell.hole(key):
-        return line | {"note": hole}
-    users = cell.users[key]
-    line |= {**interval(cell, key)._asdict(), "seeds": len(cell.seeds), "users": users}
-    line["note"] = "" if users else "no user counts"
-    if other is not None and other is not cell:
-        if why := _unpaired(cell, other, key):
+    line: dict[str, object] = {"arm": one.cell.arm, **one.key._asdict()}
+    line |= {"seeds": 0, "users": 0}
+    if one.hole:
+        return line | {"note": one.hole}
+    line |= estimate_of(one.key.metric, one.values).interval()._asdict()
+    line |= {"seeds": len(one.cell.runs), "users": one.users}
+    line["note"] = "" if one.users else "no user counts"
+    if other is not None:
+        if why := _unpaired(one, other):
             return line | {"note": why}
-        line |= zip(DELTA, (other.arm, *interval(cell, key, other)), strict=True)
+        gap = estimate_of(one.key.metric, one.values - other.values).interval()
+        line |= zip(DELTA, (other.cell.arm, *gap), strict=True)
     return line
 
 
-def _unpaired(cell: CellSummary, other: CellSummary, key: Key) -> str:
+def _unpaired(one: Measured, other: Measured) -> str:
     """Why two cells have no paired difference in a metric; "" where they have one."""
-    if hole := other.hole(key):
-        return f"no difference: {other.arm} {hole}"
-    alike = max(cell.users.values()) == max(other.users.values())
-    if not alike and other.swept != cell.swept:
-        return f"no difference: {other.arm} is over other users"
-    if alike and not judged_alike(cell.judged_by, other.judged_by):
-        return f"no difference: {other.arm} is judged by other positives"
-    if alike and not cell.same_users(other, key):
-        counted, others = cell.users[key], other.users[key]
-        whom = f"{others}" if counted != others else "others"
-        return f"no difference: counts {counted} users, {other.arm} {whom}"
+    cell, reference = one.cell, other.cell
+    if other.hole:
+        return f"no difference: {reference.arm} {other.hole}"
+    if cell.users != reference.users:
+        if cell.swept == reference.swept:
+            raise ValueError(
+                f"{cell.arm} is over {cell.users} users, {reference.arm} over "
+                f"{reference.users}: not one table"
+            )
+        return f"no difference: {reference.arm} is over other users"
+    if not judged_alike(cell.judged_by, reference.judged_by):
+        return f"no difference: {reference.arm} is judged by other positives"
+    if not one.counts_as(other):
+        whom = f"{other.users}" if one.users != other.users else "others"
+        return f"no difference: counts {one.users} users, {reference.arm} {whom}"
     return ""
 
 
@@ -348,6 +392,17 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
             # + 0.0 turns a difference of -0 into 0
             out[name] = numbers.map(lambda x: float(NUMBER % x) + 0.0)
     return pd.DataFrame(out)
+
+
+def cell_label(row: Mapping[Any, Any], fields: Sequence[str]) -> str:
+    """The label of a cell in figures: its arm, and its values of the fields.
+
+    >>> cell_label({"arm": "mixed", "prior": 0.5, "draws": float("nan")},
+    ...            ["prior", "draws"])
+    'mixed, prior 0.5'
+    """
+    values = [f"{field} {row[field]:g}" for field in fields if not pd.isna(row[field])]
+    return ", ".join([str(row["arm"]), *values])
 
 
 def stated_columns(frame: pd.DataFrame) -> list[str]:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from research.contrast import Contrast
-from research.report.contrasts import Paired, by_cell, difference
+from research.report.contrasts import Paired, difference
 from research.report.intervals import Interval, two_way
 from research.report.records import RunResult
+from research.report.tables import by_cell
 from research.types import Record
 
 KS = np.array([10, 20, 50, 100])
@@ -91,6 +92,17 @@ def difference_of(
     return difference(
         by_cell(results), Contrast(arm, against, metric, k, at or {}, other)
     )
+
+
+def parsed(text: str) -> dict[str, dict[str, str]]:
+    """The cells of a page's table, by arm and heading."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").replace("\\|", "/").split("|")]
+        for line in lines
+    ]
+    assert len({len(line) for line in cells}) == 1
+    return {line[0].strip("`"): dict(zip(cells[0], line)) for line in cells[2:]}
 
 
 ARMS = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from research.contrast import Part, Stated, Term
-from research.report.contrasts import values_of
 from research.report.intervals import over_seeds, two_way
 from research.report.predictions import combined
+from research.report.tables import values_of
 from research.types import InputError
 from tests.report.made import difference_of, made_rows
 

@@ -98,54 +98,49 @@ def test_without_a_column_of_text_items_are_named_by_their_ids(result):
     assert titles(bare).tolist() == items.id.astype(str).tolist()
 
 
-def test_what_cannot_be_looked_up_is_refused(result, user):
-    with pytest.raises(InputError, match="user -4 is not in the data set"):
-        user_list(result, -4)
-    with pytest.raises(InputError, match="user nobody is not"):
-        user_clicks(result, "nobody")
-    with pytest.raises(InputError, match="k is 0: a list has 1 to 500"):
-        user_list(result, user, 0)
-    with pytest.raises(InputError, match="use compare or load_run"):
-        user_list(RunResult("old", {}, 0), user)
+def changed(result, config=None, lists=None, **fold):
+    """A result of another config, or with other fields of its fold, or other lists."""
     run = result.served.run
-    changed = dataclasses.replace(run.config, positives="user-user")
-    served = dataclasses.replace(
-        result.served, run=dataclasses.replace(run, config=changed)
+    run = dataclasses.replace(
+        run,
+        config=config or run.config,
+        task=run.task._replace(fold=run.task.fold._replace(**fold)),
     )
-    with pytest.raises(InputError, match="not of items for users"):
-        user_list(result._replace(served=served), user)
-    fitted = run.task.fold.fitted
-    fewer = fitted._replace(items=fitted.items.take(np.arange(fitted.n_items)[::-1]))
-    task = run.task._replace(fold=run.task.fold._replace(fitted=fewer))
-    served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
-    with pytest.raises(InputError, match="different catalogues"):
-        compare_lists(result, result._replace(arm="other", served=served), user)
-
-
-def _swapped(result):
-    """A result of another split: two users' held-out items are exchanged."""
-    run = result.served.run
-    fold = run.task.fold
-    task = run.task._replace(fold=fold._replace(held_item=fold.held_item[::-1]))
-    served = dataclasses.replace(result.served, run=dataclasses.replace(run, task=task))
+    lists = result.served.lists if lists is None else lists
+    served = dataclasses.replace(result.served, run=run, lists=lists)
     return result._replace(arm="other", served=served)
 
 
-def test_runs_of_another_split_are_not_compared_user_by_user(result, user):
-    with pytest.raises(InputError, match="mine and other are of different data"):
-        compare_lists(result, _swapped(result), user)
-    with pytest.raises(InputError, match="mine and other are of different data"):
-        recall_by_decile([result, _swapped(result)], "mine")
-
-
-def test_a_user_with_nothing_held_out_is_named_as_such(result, user):
-    run = result.served.run
-    fold = run.task.fold
-    fewer = fold._replace(evaluated=np.delete(fold.evaluated, ROW))
-    task = run.task._replace(fold=fewer)
+def test_what_cannot_be_looked_up_is_refused(result, user):
+    fold = result.served.fold
+    of_users = dataclasses.replace(result.served.run.config, positives="user-user")
+    fewer = np.delete(fold.evaluated, ROW)
     lists = np.delete(result.served.lists, ROW, axis=0)
-    served = dataclasses.replace(
-        result.served, run=dataclasses.replace(run, task=task), lists=lists
-    )
-    with pytest.raises(InputError, match="has nothing held out"):
-        user_list(result._replace(served=served), user)
+    for run, who, k, reason in (
+        (result, -4, 20, "user -4 is not in the data set"),
+        (result, "nobody", 20, "user nobody is not"),
+        (result, user, 0, "k is 0: a list has 1 to 500"),
+        (RunResult("old", {}, 0), user, 20, "use compare or load_run"),
+        (changed(result, of_users), user, 20, "not of items for users"),
+        (changed(result, None, lists, evaluated=fewer), user, 20, "has nothing held"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            user_list(run, who, k)
+    with pytest.raises(InputError, match="user nobody is not"):
+        user_clicks(result, "nobody")
+
+
+def test_runs_of_other_data_or_another_split_are_not_compared_user_by_user(
+    result, user
+):
+    fold = result.served.fold
+    items = fold.fitted.items.take(np.arange(fold.fitted.n_items)[::-1])
+    turned = changed(result, fitted=fold.fitted._replace(items=items))
+    with pytest.raises(InputError, match="different catalogues"):
+        compare_lists(result, turned, user)
+    # two users' held-out items are exchanged
+    swapped = changed(result, held_item=fold.held_item[::-1])
+    with pytest.raises(InputError, match="mine and other are of different data"):
+        compare_lists(result, swapped, user)
+    with pytest.raises(InputError, match="mine and other are of different data"):
+        recall_by_decile([result, swapped], "mine")

@@ -3,10 +3,10 @@
 import pytest
 
 from research.evaluate.metrics import METRICS
-from research.report.pages import markdown, marks
-from research.report.tables import measure, table
+from research.report.pages import markdown
+from research.report.tables import marked_table, table
 from research.types import InputError
-from tests.report.made import made_rows, swept_rows
+from tests.report.made import made_rows, parsed, swept_rows
 
 
 @pytest.fixture(scope="module")
@@ -14,19 +14,9 @@ def rows():
     return made_rows()
 
 
-def parsed(text):
-    """The table's cells as {arm: {heading: cell}}."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [
-        [cell.strip() for cell in line.strip("|").replace("\\|", "/").split("|")]
-        for line in lines
-    ]
-    assert len({len(line) for line in cells}) == 1
-    return {line[0].strip("`"): dict(zip(cells[0], line)) for line in cells[2:]}
-
-
 def shown(rows, **kwargs):
-    text = markdown(table(rows, "in-batch"), "SSB", marks(measure(rows)), **kwargs)
+    frame, marks = marked_table(rows, "in-batch")
+    text = markdown(frame, "SSB", marks, **kwargs)
     return text, parsed(text)
 
 

@@ -13,12 +13,12 @@ from research.evaluate.metrics import METRICS, Metric, PageColumn, summary
 from research.evaluate.record import evaluate
 from research.evaluate.top_k import dot_product, rank_scores, seen_items_of
 from research.report.figures import arms_figure, forest_figure
-from research.report.pages import marks, read_table, write_report
+from research.report.pages import read_table, write_report
 from research.report.pictures import Drawing, blank, save_figure, words_of
 from research.report.records import load_records, save_records
-from research.report.tables import measure, table, wide
+from research.report.tables import marked_table, table, wide
 from tests.evaluate.made import random_fold
-from tests.report.made import made_rows
+from tests.report.made import made_rows, parsed
 
 HEADER = {"dataset": "made", "split": "ratio", "fit_on": "train", "quick": False}
 HEADER |= {"data_digest": "0" * 64}
@@ -68,13 +68,6 @@ def with_first(results, value=3.0):
     return out
 
 
-def cells(text, heading):
-    """A column of the page's table, by arm."""
-    lines = [line.split("|")[1:-1] for line in text.splitlines() if line[:1] == "|"]
-    head, _, *rows = [[cell.strip() for cell in line] for line in lines]
-    return {row[0].strip("`"): row[head.index(heading)] for row in rows}
-
-
 def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path):
     results = made_rows()
     before = table(results, "in-batch")
@@ -93,8 +86,9 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
     )
     assert row["mean"] == pytest.approx(expected, rel=1e-5)
     text = (tmp_path / "t.md").read_text()
-    assert cells(text, "late@20")["in-batch"].startswith(f"{expected:.3f}")
-    assert cells(text, "Δ late@20")["in-batch"] == "-"
+    cells = parsed(text)["in-batch"]
+    assert cells["late@20"].startswith(f"{expected:.3f}")
+    assert cells["Δ late@20"] == "-"
     assert f"\n{NOTE}\n" in text
     assert "late" not in METRICS
     assert drawing.figure.axes[0].get_xlabel() == "late hits@20 (share of positives)"
@@ -105,46 +99,35 @@ def test_a_metric_of_the_ranks_is_in_the_table_on_the_page_and_an_axis(tmp_path)
 def test_where_less_is_better_the_least_is_the_best():
     results = made_rows()
     with METRICS.added("late", LATE):
-        measured, frame = measure(results), table(results, "in-batch")
-        marked = marks(measured)
+        frame, marked = marked_table(results, "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)]
     best = late.loc[late["mean"].idxmin()]
     assert marked[best.name] == "best"
     assert list(marked[late.index]).count("best") == 1
 
 
-def test_a_metric_that_counts_other_users_in_each_run_has_no_differences():
-    def of_found(record, k):
-        return np.where(found_late(record, k) > 0, 1.0, np.nan)
+def of_found(record, k):
+    """A metric of the users who have a late hit: each run counts as many as it has."""
+    return np.where(found_late(record, k) > 0, 1.0, np.nan)
 
-    entry = dataclasses.replace(LATE, compute=of_found)
-    with METRICS.added("late", entry):
-        frame = table(made_rows(), "in-batch")
-        marked = marks(measure(made_rows()))
+
+def but_one(record, k):
+    """A metric of all users but one in each run, the one of the first place."""
+    values = found_late(record, k)
+    values[np.argmin(record.rank) % len(values)] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("compute", [of_found, but_one])
+def test_a_metric_that_counts_other_users_in_each_run_has_no_differences(compute):
+    with METRICS.added("late", dataclasses.replace(LATE, compute=compute)):
+        frame, marked = marked_table(made_rows(), "in-batch")
     late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
     assert late["mean"].notna().all()
-    base, other = late.users["in-batch"], late.users["full-softmax"]
-    assert base != other
-    words = f"no difference: counts {other} users, in-batch {base}"
-    assert late.note["full-softmax"] == words
-    assert set(marked[frame.metric == "late"]) == {""}
-
-
-def test_as_many_but_other_users_have_no_differences():
-    """Every run leaves out one user, the one of the first place."""
-
-    def but_one(record, k):
-        values = found_late(record, k)
-        values[np.argmin(record.rank) % len(values)] = np.nan
-        return values
-
-    with METRICS.added("late", dataclasses.replace(LATE, compute=but_one)):
-        frame = table(made_rows(), "in-batch")
-        marked = marks(measure(made_rows()))
-    late = frame[(frame.metric == "late") & (frame.k == 20)].set_index("arm")
-    users = late.users["in-batch"]
-    assert late.users["full-softmax"] == users
-    words = f"no difference: counts {users} users, in-batch others"
+    users, base = late.users["full-softmax"], late.users["in-batch"]
+    assert (users == base) == (compute is but_one)
+    others = "others" if users == base else base
+    words = f"no difference: counts {users} users, in-batch {others}"
     assert late.note["full-softmax"] == words
     assert np.isnan(late.delta["full-softmax"])
     assert set(marked[frame.metric == "late"]) == {""}
@@ -161,7 +144,7 @@ def test_a_measured_metric_goes_from_the_lists_to_the_page(tmp_path):
         result = made_rows()[0]._replace(record=record)
         loaded = load_records(save_records(tmp_path / "r.npz", [result]))
         write_report(loaded, "", tmp_path / "t", "T")
-    assert cells((tmp_path / "t.md").read_text(), "first")["in-batch"] == (
+    assert parsed((tmp_path / "t.md").read_text())["in-batch"]["first"] == (
         f"{lists[:, 0].astype(np.float16).mean(dtype=np.float64):.1f}"
     )
     assert "first" not in evaluate(fold, lists).columns
@@ -183,12 +166,8 @@ def test_what_some_runs_lack_is_empty_there_and_said(tmp_path):
     why = "no difference: in-batch not measured in 3 of 3 runs"
     assert first.note["full-softmax"] == why
     text = (tmp_path / "t.md").read_text()
-    assert cells(text, "first") == {
-        "in-batch": "-",
-        "in-batch+logq": "-",
-        "full-softmax": "3.0",
-        "popularity": "3.0",
-    }
+    shown = [row["first"] for row in parsed(text).values()]
+    assert shown == ["-", "-", "3.0", "3.0"]
     assert "\nfirst: not measured in 4 of 12 runs.\n" in text
     label = " ".join(words_of(points.figure))
     assert "not shown: in-batch, first not measured in 3 of 3 runs" in label

@@ -204,22 +204,20 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short", None])
 def test_other_files_are_refused_in_one_line(tmp_path, content):
     path = tmp_path / "x.npz"
-    path.write_bytes(content)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(InputError, match=r"x\.npz: not readable"):
         load_records(path)
 
 
 def test_arrays_that_are_no_records_are_refused(tmp_path):
     path = write_arrays(tmp_path / "x.npz", {"a": np.zeros(3)})
-    with pytest.raises(InputError, match=r"x\.npz: not a file of records"):
-        load_records(path)
-    with pytest.raises(InputError, match=r"x\.npz: not a file of records"):
-        read_header(path)
-    with pytest.raises(InputError, match="not readable"):
-        load_records(tmp_path / "absent.npz")
+    for read in (load_records, read_header):
+        with pytest.raises(InputError, match=r"x\.npz: not a file of records"):
+            read(path)
     np.savez(tmp_path / "pickled.npz", rows=np.array([{}], dtype=object))
     with pytest.raises(InputError, match="not readable"):
         load_records(tmp_path / "pickled.npz")

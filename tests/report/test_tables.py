@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from research.evaluate.metrics import METRICS, Key, metric_values
-from research.report import tables
 from research.report.intervals import over_seeds
-from research.report.pages import csv_text, marks, read_table, write_report, write_texts
+from research.report.pages import csv_text, read_table, write_report, write_texts
 from research.report.records import RunResult
-from research.report.tables import measure, swept_columns, table, typed, wide
+from research.report.tables import marked_table, swept_columns, table, typed, wide
 from research.types import InputError
 from tests.report.made import (
     crossed,
@@ -181,7 +180,7 @@ def test_an_arm_may_have_an_odd_name(tmp_path):
 
 
 def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
-    marked = marks(measure(rows))
+    _, marked = marked_table(rows, "in-batch")
     assert len(marked) == len(frame)
     recall = frame[(frame.metric == "recall") & (frame.k == 20)]
     best = recall.loc[recall["mean"].idxmax()]
@@ -193,7 +192,8 @@ def test_marks_are_best_and_what_its_paired_interval_includes(rows, frame):
     assert sorted(set(marked[recall.index])) == ["", "best", "tie"]
     assert set(marked[frame.metric.isin(["coverage", "train_count"])]) == {""}
     at_20 = marked.where(frame.k == 20, "")
-    pd.testing.assert_series_equal(marks(measure(rows), [20]), at_20)
+    _, some = marked_table(rows, "in-batch", ks=[20])
+    pd.testing.assert_series_equal(some, at_20)
 
 
 def test_runs_that_are_not_one_table_are_refused(rows):
@@ -202,7 +202,7 @@ def test_runs_that_are_not_one_table_are_refused(rows):
     with pytest.raises(ValueError, match=r"seeds \[0, 1, 2\], popularity \[0, 1\]"):
         table(rows[:-1], "in-batch")
     fewer = rows[0].record._replace(ks=np.array([11, 21, 51, 99]))
-    with pytest.raises(ValueError, match=r"in-batch: .* common cut-off"):
+    with pytest.raises(ValueError, match="common cut-off"):
         table([rows[0]._replace(record=fewer), *rows[1:]], "in-batch")
     other = [RunResult("other", {}, s, made_record(s, users=39)) for s in range(3)]
     with pytest.raises(ValueError, match="39 users, in-batch over 40"):
@@ -226,7 +226,7 @@ def test_runs_of_other_splits_are_not_paired_by_user(named):
     two = frame[frame.arm == "two"]
     assert two.delta.isna().all()
     assert set(two.note) == {"no difference: one is judged by other positives"}
-    assert set(marks(measure(rows))) == {""}
+    assert set(marked_table(rows, "one")[1]) == {""}
     with pytest.raises(InputError, match="judged by other positives"):
         difference_of(rows, "two", "one")
     alike = [rows[0], rows[0]._replace(arm="two")]
@@ -316,14 +316,6 @@ def test_every_row_states_the_temperature_of_its_runs(tmp_path):
     for row in ("| `told` | 0.3 |", "| `baseline` | - |"):
         assert row in text
     assert swept_columns(table(swept_rows(), "in-batch")) == SWEPT
-
-
-def test_a_difference_over_other_users_is_refused(rows):
-    one, other, *_ = measure(rows)
-    key = Key("recall", 20)
-    fewer = other._replace(users=other.users | {key: 1})
-    with pytest.raises(ValueError, match="no paired difference"):
-        tables.interval(one, key, fewer)
 
 
 def test_a_reference_that_no_run_has_is_refused(rows):
