@@ -99,7 +99,7 @@ def call(capsys, data):
     def call(*words) -> Called:
         words = [str(word) for word in words]
         reads = words[0] in ("run", "train") and not SIMULATING & set(words)
-        if reads and "--data-dir" not in words:
+        if reads and "--data-dir" not in words and not _names_a_path(words):
             words += ["--data-dir", str(data)]
         if words[0] == "run" and "--jobs" not in words:
             words += ["--jobs", "1"]
@@ -108,6 +108,24 @@ def call(capsys, data):
         return Called(status, *capsys.readouterr())
 
     return call
+
+
+def _names_a_path(words: list[str]) -> bool:
+    """Whether the data set is a file or a folder, for which no folder is named."""
+    place = words.index("--dataset") + 1 if "--dataset" in words else len(words)
+    return any("/" in word for word in words[place : place + 1])
+
+
+@pytest.fixture
+def done(call):
+    """Calls the command line as ``call`` does; its exit status must be 0."""
+
+    def done(*words) -> Called:
+        called = call(*words)
+        assert called.status == 0, called
+        return called
+
+    return done
 
 
 @pytest.fixture

@@ -40,6 +40,25 @@ class Called(NamedTuple):
     err: str
 
 
+def refused(called: Called, *parts: str) -> None:
+    """It is one line for a person, with all the parts in it."""
+    assert called.status == 2, called
+    assert called.err.startswith("error: "), called.err
+    assert called.err.count("\n") == 1
+    assert called.err.endswith("\n")
+    assert "Traceback" not in called.err
+    for part in parts:
+        assert part in called.err
+    assert "finished already" not in called.out  # refused before anything is begun
+
+
+def flip(path: Path) -> None:
+    """Turns one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+
+
 def made_ratings(
     items: int = N_ITEMS, users: int = N_USERS, each: int = A_USER
 ) -> list[tuple[int, int, int, int]]:
