@@ -6,7 +6,6 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from experiments.study import SIMULATED
@@ -14,6 +13,7 @@ from tests.data.own import csv_text, write
 from tests.experiments.made import (
     TINY,
     Called,
+    grids,
     made_ratings,
     write_made_100k,
     write_made_latest_small,
@@ -37,33 +37,8 @@ def _own(monkeypatch, place):
     monkeypatch.delenv("MOVIELENS_DIR", raising=False)
     for name, changes in TINY.items():
         monkeypatch.setitem(ARMS, name, changes)
-    for grid in _grids():
+    for grid in grids():
         monkeypatch.setitem(GRIDS, grid.name, grid)
-
-
-def _grids() -> list[Grid]:
-    # Without figures, which take as long as all its runs: who tests one asks for it.
-    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
-    arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
-    values = {"temperature": (0.05, 0.1, 1.0)}
-    return [
-        Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
-        Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),
-        Grid(
-            name="holed",
-            arms=("tiny", "exploding"),
-            reference="tiny",
-            swept={},
-            **shared,
-        ),
-        Grid(
-            name="killed",
-            arms=("tiny", "tiny-long", "tiny+logq"),
-            reference="tiny",
-            swept={},
-            **{**shared, "seeds": 1},
-        ),
-    ]
 
 
 @pytest.fixture(scope="session")
@@ -79,17 +54,35 @@ def data(tmp_path_factory):
 def made_few(data, tmp_path_factory):
     """The finished grid ``few`` of this session: whoever needs it takes a copy."""
     place = tmp_path_factory.mktemp("few")
-    words = ["run", "few", "--jobs", "1", "--data-dir", str(data)]
+    return _made(place, data, "run", "few", "--jobs", "1") / "out"
+
+
+@pytest.fixture(scope="session")
+def made_tiny(data, tmp_path_factory):
+    """A place with a finished run of ``tiny+prior`` in ``out`` and its ``model``."""
+    place = tmp_path_factory.mktemp("tiny")
+    words = ("train", "--arm", "tiny+prior", "--save", str(place / "model"))
+    return _made(place, data, *words)
+
+
+def _made(place, data, *words):
+    words = [*words, "--data-dir", str(data), "--out", str(place / "out")]
     with pytest.MonkeyPatch.context() as patch:
         _own(patch, place)
-        assert main([*words, "--out", str(place / "out")]) == 0
-    return place / "out"
+        assert main(words) == 0
+    return place
 
 
 @pytest.fixture
 def few(made_few, tmp_path):
     """An output folder of one's own with the finished grid ``few``."""
     return shutil.copytree(made_few, tmp_path / "few")
+
+
+@pytest.fixture
+def tiny(made_tiny, tmp_path):
+    """An output folder of one's own with that run; its model is beside it."""
+    return shutil.copytree(made_tiny, tmp_path, dirs_exist_ok=True) / "out"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.grid import Grid
 from tests.data.miniature import FLAGS, write_100k
 
 N_USERS, N_ITEMS, A_USER = 60, 130, 18
@@ -30,6 +31,32 @@ TINY = {
     "tiny-long": {**SMALL, "epochs": 250},
     "exploding": {**SMALL, "learning_rate": 1e38},
 }
+
+
+def grids() -> list[Grid]:
+    """The tiny grids."""
+    # Without figures, which take as long as all its runs: who tests one asks for it.
+    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
+    arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
+    values = {"temperature": (0.05, 0.1, 1.0)}
+    return [
+        Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
+        Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),
+        Grid(
+            name="holed",
+            arms=("tiny", "exploding"),
+            reference="tiny",
+            swept={},
+            **shared,
+        ),
+        Grid(
+            name="killed",
+            arms=("tiny", "tiny-long", "tiny+logq"),
+            reference="tiny",
+            swept={},
+            **{**shared, "seeds": 1},
+        ),
+    ]
 
 
 class Called(NamedTuple):
