@@ -1,9 +1,6 @@
 """Devices and processes that train one run together: how they meet; their numbers."""
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 
@@ -17,6 +14,7 @@ from research.files import read_json
 from research.train.loop import NotFinite
 from research.types import InputError
 from tests.experiments.made import contents, refused, runs_of
+from tests.process import started
 from tests.train.test_mesh import run_on
 
 RUN = {"run": "0123456789ab"}
@@ -207,22 +205,16 @@ def test_a_process_that_waits_in_vain_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def started(address, number, data, out, *words):
+def one_of_two(address, number, data, out, *words):
     """One of two processes, which run by themselves."""
-    call = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
-    place = ["--processes", "2", "--process-id", str(number), "--coordinator", address]
-    return subprocess.Popen(
-        [*call, *place, "--out", str(out), *words],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    place = ("--processes", "2", "--process-id", number, "--coordinator", address)
+    where = ("--data-dir", data, "--out", out)
+    return started(("-m", "experiments"), *WORDS, *where, *place, *words)
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_vectors_of_one(call, done, data, tmp_path, address):
-    both = [started(address, n, data, tmp_path / str(n)) for n in range(2)]
+    both = [one_of_two(address, n, data, tmp_path / str(n)) for n in range(2)]
     told = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert not (tmp_path / "1").exists(), "process 0 alone writes"
@@ -238,7 +230,7 @@ def test_two_processes_give_the_vectors_of_one(call, done, data, tmp_path, addre
 @pytest.mark.slow
 def test_a_process_that_is_lost_fails_the_run_of_the_other(data, tmp_path, address):
     words = ("--epochs", "100000")
-    both = [started(address, n, data, tmp_path / str(n), *words) for n in range(2)]
+    both = [one_of_two(address, n, data, tmp_path / str(n), *words) for n in range(2)]
     assert both[1].stdout.readline().startswith("[Gloo]"), "they have begun to train"
     both[1].kill()
     both[1].communicate()

@@ -22,8 +22,8 @@ from tests.experiments.test_safe_signals import (
     gone,
     processes_of,
     skip_if_ignored,
-    started,
 )
+from tests.process import started
 
 NOTHING = {"finished": lambda status: None, "running": lambda line: None}
 

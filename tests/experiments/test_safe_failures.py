@@ -13,7 +13,7 @@ from experiments.engine.local import death
 from research import files
 from research.compiler import cores
 from tests.experiments.made import contents, refused, runs_of
-from tests.experiments.test_safe_signals import started
+from tests.process import started
 
 WORDS = ("run", "few", "--seeds", "1", "--arms", "popularity", "tiny", "--out")
 

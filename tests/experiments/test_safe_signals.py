@@ -12,9 +12,8 @@ import pytest
 from experiments.commands.signals import Stopped, stopped
 from research.files import PART, replace, sweep
 from tests.experiments.made import contents, runs_of
-from tests.process import python
+from tests.process import python, started
 
-ROOT = Path(__file__).parents[2]  # whose tests the program imports
 PROGRAM = ("-m", "tests.experiments.program")
 # The command line around a command that only sleeps, so that it starts in no time.
 SLEEPS = """
@@ -61,17 +60,6 @@ def skip_if_ignored(number):
     """Skips a test of a signal that its processes inherit as ignored, as with nohup."""
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("who started the tests ignores this signal")
-
-
-def started(code, *words, **options):
-    return subprocess.Popen(
-        [sys.executable, *code, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        **options,
-    )
 
 
 def ends(number, code, *words):

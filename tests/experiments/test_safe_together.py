@@ -1,7 +1,6 @@
 """Two processes on one output folder: no run is done twice, and none is lost."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -11,19 +10,15 @@ from research.config import Config
 from research.report.records import load_records
 from research.serving import AS_TRAINED, Serving
 from tests.experiments.made import contents, runs_of
-from tests.experiments.test_safe_signals import PROGRAM, started
+from tests.experiments.test_safe_signals import PROGRAM
+from tests.process import started
 
 ONE, TWO = "0123456789ab", "ba9876543210"
 
 
 def elsewhere(code, *words):
     """A process that runs code, and says a line when it has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = started(("-c", code), *words, stdin=subprocess.PIPE)
     assert process.stdout.readline() == "begun\n"
     return process
 
