@@ -70,25 +70,17 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
         assert " ".join(about.split()) in text
 
 
-def test_the_grids_are_the_named_ones():
+def test_grids_and_studies_are_under_their_own_names():
     assert {"ssb", "temperature"} <= set(GRID_NAMES)
+    assert not set(STUDIES) & set(GRIDS)
     for name, grid in GRIDS.items():
         assert grid.name == name
         assert set(grid.arms) <= set(ARMS)
         assert grid.reference in grid.arms
         assert set(grid.swept) <= {*swept_fields(), *marked(Config, SERVING)}
-
-
-def test_the_studies_are_the_named_ones():
-    assert set(STUDIES) == {
-        *("budget", "calibration", "dial", "magnifier", "outside", "pace", "probe"),
-        *("strength", "trade-off"),
-    }
-    assert not set(STUDIES) & set(GRIDS)
     for name, study in STUDIES.items():
         assert study.name == name
-        for function in (study.run, study.report):
-            assert callable(function.load())
+        assert all(callable(function.load()) for function in (study.run, study.report))
 
 
 @pytest.mark.parametrize("name", ARM_NAMES)
