@@ -1,5 +1,6 @@
 """Python in a process of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,3 +21,15 @@ def python(*words: object, **options: Any) -> str:
     done = subprocess.run(command, check=False, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def started(code: tuple[object, ...], *words: object, **options: Any):
+    """A process of Python that has begun: its interpreter's words, then its own."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, code), *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        **options,
+    )

@@ -100,32 +100,28 @@ def test_a_fit_among_no_place_is_refused():
         calibrate_first(*clicks_of(), 0)
 
 
+NOBODY = np.array([], int)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"item": np.array([], int), "user": np.array([], int)}, "needs clicks"),
+        ({"item": NOBODY, "user": NOBODY}, "needs clicks"),
         ({"item": np.zeros(USERS, int)}, "not left out"),
         ({"scale": -0.4}, "rank clicked items lower"),
+        ({"logit": np.nan}, "a logit is no number"),
+        ({"logit": np.inf}, "a logit is no number"),
+        ({"best": True}, "no finite scale"),
     ],
 )
 def test_refusals(change, message):
-    logits, log_q, user, item = clicks_of(scale=change.pop("scale", SCALE), out=(0,))
+    logits, log_q, user, item = clicks_of(scale=change.get("scale", SCALE), out=(0,))
+    if "logit" in change:
+        logits[0, item[0] - 1] = change["logit"]
+    if "best" in change:
+        item = logits.argmax(axis=1)
     with pytest.raises(InputError, match=message):
         calibrate(logits, log_q, change.get("user", user), change.get("item", item))
-
-
-def test_clicks_on_the_highest_scores_alone_have_no_scale():
-    logits, log_q, user, _ = clicks_of()
-    with pytest.raises(InputError, match="no finite scale"):
-        calibrate(logits, log_q, user, logits.argmax(axis=1))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_scores_that_are_no_numbers_give_none(bad):
-    logits, log_q, user, item = clicks_of()
-    logits[0, item[0] - 1] = bad
-    with pytest.raises(InputError, match="a logit is no number"):
-        calibrate(logits, log_q, user, item)
 
 
 def test_clicks_in_the_first_places_are_those_that_a_list_has():

@@ -38,33 +38,28 @@ def compiled(folder, first, flags=""):
     return "\n".join(code), told.split()
 
 
+OWN = "--xla_cpu_prefer_vector_width=128"
+NO_WIDTH = pytest.mark.skipif(WIDTH is None, reason="no AVX2: how wide isn't known")
+
+
 @pytest.mark.slow
-def test_rows_are_looked_up_by_vectors_once_the_flags_are_set(tmp_path):
-    code, flags = compiled(tmp_path, SET)
-    assert VECTORS.search(code)
+@pytest.mark.parametrize(
+    ("first", "flag", "width"),
+    [
+        pytest.param(SET, "", WIDTH, marks=NO_WIDTH, id="as the processor has them"),
+        pytest.param(SET, AVX2, 8, marks=NO_WIDTH, id="as a flag has them"),
+        pytest.param(SET, OWN, 4, id="as a person's flag has them"),
+        pytest.param("import research", "", None, id="none, by an import alone"),
+    ],
+)
+def test_rows_are_looked_up_by_vectors_once_the_flags_are_set(
+    first, flag, width, tmp_path
+):
+    code, flags = compiled(tmp_path, first, flag)
+    assert {int(found) for found in VECTORS.findall(code)} == {width} - {None}
     assert f"--xla_dump_to={tmp_path}" in flags
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(WIDTH is None, reason="no AVX2: how wide vectors are isn't known")
-@pytest.mark.parametrize(("flag", "width"), [("", WIDTH), (AVX2, 8)])
-def test_vectors_are_as_wide_as_the_processor_has_them(flag, width, tmp_path):
-    code, _ = compiled(tmp_path, SET, flag)
-    assert {int(found) for found in VECTORS.findall(code)} == {width}
-
-
-@pytest.mark.slow
-def test_importing_the_library_alone_changes_nothing(tmp_path):
-    code, _ = compiled(tmp_path, "import research")
-    assert not VECTORS.search(code)
-
-
-@pytest.mark.slow
-def test_a_flag_that_is_set_stays(tmp_path):
-    own = "--xla_cpu_prefer_vector_width=128"
-    code, flags = compiled(tmp_path, SET, own)
-    assert {int(width) for width in VECTORS.findall(code)} == {4}
-    assert [flag for flag in flags if "vector_width" in flag] == [own]
+    if flag == OWN:
+        assert [one for one in flags if "vector_width" in one] == [OWN]
 
 
 HEAVY = """

@@ -66,8 +66,7 @@ def test_splitmix64_at_its_reference_values():
 
 
 def test_splitmix64_wraps_as_64_bit_integers_do():
-    draw = np.random.default_rng(0)
-    states = draw.integers(0, WORD, 200, dtype=np.uint64, endpoint=True)
+    states = np.random.default_rng(0).integers(0, WORD, 200, np.uint64, endpoint=True)
     states[:2] = 0, WORD
     assert [int(x) for x in splitmix64(states)] == [mix(int(x)) for x in states]
 
@@ -193,11 +192,13 @@ def test_the_library_is_what_was_clicked_or_all():
     assert raw_pairs(clicked) == raw_pairs(whole)
 
 
-def test_no_positive_is_bad_input():
-    with pytest.raises(InputError, match="made: no rating is at or above"):
-        catalogue(made_ratings(), threshold=5.5)
-
-
-def test_an_unknown_catalogue_is_bad_input():
-    with pytest.raises(InputError, match="unknown catalogue 'most'"):
-        catalogue(made_ratings(), items="most")
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"threshold": 5.5}, "made: no rating is at or above"),
+        ({"items": "most"}, "unknown catalogue 'most'"),
+    ],
+)
+def test_bad_input(changes, line):
+    with pytest.raises(InputError, match=line):
+        catalogue(made_ratings(), **changes)

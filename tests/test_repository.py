@@ -133,7 +133,7 @@ def test_module_names_exist(page):
         named |= set(re.findall(r"-m ([a-z_]\w*(?:\.\w+)*)", code))
         named |= set(re.findall(r"^(?:from|import) ([a-z_][\w.]*)", code))
         named |= set(re.findall(r"^((?:research|experiments)(?:\.\w+)+)$", code))
-    # Those of requirements-serve.txt are imported by tests/experiments/test_recipes.py.
+    # Those of requirements-serve.txt are imported by tests/experiments/test_models.py.
     served = {"faiss", "usearch"}
     named = {name for name in named if name.split(".")[0] not in served}
     assert not [name for name in named if not importlib.util.find_spec(name)]

@@ -6,7 +6,6 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.studies import STUDIES
 from experiments.study import SIMULATED
@@ -14,6 +13,7 @@ from tests.data.own import csv_text, write
 from tests.experiments.made import (
     TINY,
     Called,
+    grids,
     made_ratings,
     write_made_100k,
     write_made_latest_small,
@@ -37,33 +37,8 @@ def _own(monkeypatch, place):
     monkeypatch.delenv("MOVIELENS_DIR", raising=False)
     for name, changes in TINY.items():
         monkeypatch.setitem(ARMS, name, changes)
-    for grid in _grids():
+    for grid in grids():
         monkeypatch.setitem(GRIDS, grid.name, grid)
-
-
-def _grids() -> list[Grid]:
-    # Without figures, which take as long as all its runs: who tests one asks for it.
-    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
-    arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
-    values = {"temperature": (0.05, 0.1, 1.0)}
-    return [
-        Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
-        Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),
-        Grid(
-            name="holed",
-            arms=("tiny", "exploding"),
-            reference="tiny",
-            swept={},
-            **shared,
-        ),
-        Grid(
-            name="killed",
-            arms=("tiny", "tiny-long", "tiny+logq"),
-            reference="tiny",
-            swept={},
-            **{**shared, "seeds": 1},
-        ),
-    ]
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +54,23 @@ def data(tmp_path_factory):
 def made_few(data, tmp_path_factory):
     """The finished grid ``few`` of this session: whoever needs it takes a copy."""
     place = tmp_path_factory.mktemp("few")
-    words = ["run", "few", "--jobs", "1", "--data-dir", str(data)]
+    return _made(place, data, "run", "few", "--jobs", "1") / "out"
+
+
+@pytest.fixture(scope="session")
+def made_tiny(data, tmp_path_factory):
+    """A place with a finished run of ``tiny+prior`` in ``out`` and its ``model``."""
+    place = tmp_path_factory.mktemp("tiny")
+    words = ("train", "--arm", "tiny+prior", "--save", str(place / "model"))
+    return _made(place, data, *words)
+
+
+def _made(place, data, *words):
+    words = [*words, "--data-dir", str(data), "--out", str(place / "out")]
     with pytest.MonkeyPatch.context() as patch:
         _own(patch, place)
-        assert main([*words, "--out", str(place / "out")]) == 0
-    return place / "out"
+        assert main(words) == 0
+    return place
 
 
 @pytest.fixture
@@ -93,13 +80,19 @@ def few(made_few, tmp_path):
 
 
 @pytest.fixture
+def tiny(made_tiny, tmp_path):
+    """An output folder of one's own with that run; its model is beside it."""
+    return shutil.copytree(made_tiny, tmp_path, dirs_exist_ok=True) / "out"
+
+
+@pytest.fixture
 def call(capsys, data):
     """Calls the command line on the made data: its exit status, stdout and stderr."""
 
     def call(*words) -> Called:
         words = [str(word) for word in words]
         reads = words[0] in ("run", "train") and not SIMULATING & set(words)
-        if reads and "--data-dir" not in words:
+        if reads and "--data-dir" not in words and not _names_a_path(words):
             words += ["--data-dir", str(data)]
         if words[0] == "run" and "--jobs" not in words:
             words += ["--jobs", "1"]
@@ -108,6 +101,24 @@ def call(capsys, data):
         return Called(status, *capsys.readouterr())
 
     return call
+
+
+def _names_a_path(words: list[str]) -> bool:
+    """Whether the data set is a file or a folder, for which no folder is named."""
+    place = words.index("--dataset") + 1 if "--dataset" in words else len(words)
+    return any("/" in word for word in words[place : place + 1])
+
+
+@pytest.fixture
+def done(call):
+    """Calls the command line as ``call`` does; its exit status must be 0."""
+
+    def done(*words) -> Called:
+        called = call(*words)
+        assert called.status == 0, called
+        return called
+
+    return done
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.grid import Grid
 from tests.data.miniature import FLAGS, write_100k
 
 N_USERS, N_ITEMS, A_USER = 60, 130, 18
@@ -32,12 +33,57 @@ TINY = {
 }
 
 
+def grids() -> list[Grid]:
+    """The tiny grids."""
+    # Without figures, which take as long as all its runs: who tests one asks for it.
+    shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
+    arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
+    values = {"temperature": (0.05, 0.1, 1.0)}
+    return [
+        Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
+        Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),
+        Grid(
+            name="holed",
+            arms=("tiny", "exploding"),
+            reference="tiny",
+            swept={},
+            **shared,
+        ),
+        Grid(
+            name="killed",
+            arms=("tiny", "tiny-long", "tiny+logq"),
+            reference="tiny",
+            swept={},
+            **{**shared, "seeds": 1},
+        ),
+    ]
+
+
 class Called(NamedTuple):
     """What a call of the command line gave."""
 
     status: int
     out: str
     err: str
+
+
+def refused(called: Called, *parts: str) -> None:
+    """It is one line for a person, with all the parts in it."""
+    assert called.status == 2, called
+    assert called.err.startswith("error: "), called.err
+    assert called.err.count("\n") == 1
+    assert called.err.endswith("\n")
+    assert "Traceback" not in called.err
+    for part in parts:
+        assert part in called.err
+    assert "finished already" not in called.out  # refused before anything is begun
+
+
+def flip(path: Path) -> None:
+    """Turns one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
 
 
 def made_ratings(

@@ -58,13 +58,12 @@ def losses_of(folder):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("steady")
-def test_a_grid_at_once_is_the_grid(call, tmp_path, programs):
+def test_a_grid_at_once_is_the_grid(call, done, tmp_path, programs):
     words = ("run", "warm", "--out")
-    called = call(*words, tmp_path / "at-once", "--at-once", "4")
-    assert called.status == 0, called
+    done(*words, tmp_path / "at-once", "--at-once", "4")
     assert set(programs) == {4, 2}, "six runs of one shape, and popularity"
     programs.clear()
-    assert call(*words, tmp_path / "alone").status == 0
+    done(*words, tmp_path / "alone")
     assert set(programs) == {1}
     one, other = (numbers(tmp_path / n, "warm") for n in ("at-once", "alone"))
     assert one.keys() == other.keys()
@@ -81,7 +80,7 @@ def test_a_grid_at_once_is_the_grid(call, tmp_path, programs):
     for folder in runs_of(tmp_path / "at-once", "warm"):
         (folder / "metrics.json").unlink()
     programs.clear()
-    assert call(*words, tmp_path / "at-once").status == 0
+    done(*words, tmp_path / "at-once")
     assert not programs, "nothing is trained again"
     assert judged(tmp_path / "at-once") == before
     assert len(set(before.values())) == len(before) == 2 * 7, "no two runs are one"

@@ -1,34 +1,24 @@
 """Bad input: exit status 2, one clear line on stderr, nothing written."""
 
+import os
 import shlex
+from pathlib import Path
 
 import jax
 import pytest
 
+from experiments.commands import preconditions
 from experiments.grids import GRIDS
 from experiments.output.folders import RECORDS_VERSION
 from research.files import read_json, write_json
 from research.report.records import load_records, read_header, save_records
-from tests.experiments.made import contents, runs_of
-
-
-def refused(called, *parts):
-    """It is one line for a person, with all the parts in it."""
-    assert called.status == 2, called
-    assert called.err.startswith("error: "), called.err
-    assert called.err.count("\n") == 1
-    assert called.err.endswith("\n")
-    assert "Traceback" not in called.err
-    for part in parts:
-        assert part in called.err
-    assert "finished already" not in called.out  # refused before anything is begun
-
+from tests.experiments.made import contents, refused, runs_of
+from tests.process import ROOT, python
 
 # The words of a command, then parts of the line that refuses them.
 REFUSED = f"""
 run sbb | unknown grid 'sbb' | nearest: ssb | temperature
 run ssb --dataset ml-10k | unknown data set 'ml-10k' | nearest: ml-100k | ml-25m
-train --dataset ml-1n | unknown data set 'ml-1n' | nearest: ml-1m | ml-latest-small
 run ssb --arms in-batch in-batch+log | unknown arm | nearest: in-batch+logq
 run ssb --tune 0 | tune is 0
 run ssb --tune 2 --quick | --tune chooses epochs
@@ -48,35 +38,25 @@ run ssb --reference ease --arms in-batch | reference ease is not among --arms
 choose ml-10k | unknown data set 'ml-10k' | nearest: ml-100k
 choose ml-100k --minutes 0 | minutes is 0
 choose ml-100k --jobs 0 | jobs is 0
-run temperature --arms mixed | unknown arm of grid temperature 'mixed' | full-softmax
 train --arm in-bach | unknown arm 'in-bach' | nearest: in-batch | popularity
 train --arm | --arm
-run few --split ration | unknown split 'ration' | nearest: ratio | last | time
-train --split lst | 'lst' | nearest: last
 run few --engine locl | 'locl' | nearest: local
-train --loss sampled-softmx | unknown loss | nearest: sampled-softmax | sigmoid
-train --encoder meen | 'meen' | nearest: mean | none
 train --encoder target-attention | target-attention | joins the towers
 train --negatives unifrom:9 | unknown source of negatives 'unifrom' | nearest: uniform
-train --model eas | 'eas' | nearest: ease | two-tower
 train --output dott | 'dott' | cosine | dot
-train --fit-on trian | 'trian' | train+validation
-train --catalogue every | 'every' | clicked | all
 train --user-features agee | 'agee' | age | gender
 train --item-features yaer | 'yaer' | year
 rum ssb | unknown command 'rum' | nearest: run | report
 run few --seeds 0 | seeds is 0 | at least 1
-run few --seeds -3 | seeds is -3
 run few --jobs 0 | jobs is 0 | at least 1
+run few --ray-address 127.0.0.1:1 | --ray-address needs --engine ray
+run probe --engine ray | isn't made of runs
 run few --at-once 0 | at_once is 0 | at least 1
 run few --at-once 2 --jobs 2 | at_once is 2 | --jobs 1
 run few --at-once 2 --engine ray | at_once is 2 | --engine local
 train --temperature 0 | temperature is 0 | above 0
-train --temperature nan | temperature is nan | finite
-train --prior inf | prior is inf | finite
 train --model ease --ips 1 | ips is 1: model ease has none
 train --model popularity --exposure 1 | exposure is 1: model popularity has none
-train --dropout 1 | dropout is 1 | [0, 1)
 train --evaluate-every 1 | evaluate_every | --fit-on train
 train --negatives uniform | number of draws
 train --negatives in-batch:3 | 'in-batch:3'
@@ -95,21 +75,24 @@ train --item-features id array | item feature 'array'
 train --search simulated | search simulated | encoder mean | query
 train --encoder query | encoder query | simulated | a file
 train --encoder query --search file,path=nowhere.csv | nowhere.csv | No such file
-train --user-features year | user feature 'year'
 train --user-features age history-age --history 0 | history-age | needs a history
 train --arm tiny --dataset ml-latest-small --user-features gender | user feature
 run few --seeds abc | --seeds | 'abc'
-train --devices 0 | devices is 0 | at least 1
 train --devices 4096 | devices is 4096 | there are {len(jax.devices())}
+train --arm tiny --processes 0 | processes is 0 | at least 1
+train --processes 2 --process-id 2 --coordinator h:1 | process_id is 2 | [0, 2)
+train --arm tiny --processes 2 | 2 processes | HOST:PORT
+train --arm tiny --coordinator h:1 | --processes above 1
+train --arm tiny --processes 2 --coordinator here | 'here' | HOST:PORT
+train --arm tiny --processes 2 --coordinator here:65536 | 'here:65536' | HOST:PORT
+train --processes 2 --coordinator h:1 --devices 2 | devices is 2 | --processes
+train --model popularity --processes 2 --coordinator h:1 | processes is 2 | popularity
 train --model popularity --devices 2 | devices is 2 | model popularity
-train --seed abc | --seed | 'abc'
 train --temprature 1 | --temprature | nearest: --temperature
 train --prior x | --prior 'x': expected FLOAT or rule
 run | grid
 run probe --arms in-batch | probe | --arms
-run probe --split last | probe | --split
 run probe --seeds 2 | --seeds
-run dial --seeds 0 | seeds is 0
 run search --split ratio | grid search has no use for --split: its own is last
 run dial --dataset ml-1m | study dial has no use for --dataset: it simulates its data
 run dial --data-dir . | study dial has no use for --data-dir: it simulates its data
@@ -117,6 +100,7 @@ run pace --at-once 2 | study pace has no use for --at-once
 run magnifier --show | has no use for --show
 run magnifier --dataset . --core 2 | no use for --core: python -m experiments data
 run ssb --arms popularity mixed popularity | arms: popularity is given twice
+run temperature --arms mixed | unknown arm of grid temperature 'mixed' | full-softmax
 run trade-off --arms in-batch in-batch | arms: in-batch is given twice
 run ssb --arms popularity --arms mixed | --arms is given twice
 run ssb --columns=user=uid --columns item=sku | --columns is given twice
@@ -129,7 +113,6 @@ report --split ration | nearest: ratio
 report --html --split last | --html is of every data set and split
 bench --only loss loss | only: loss is given twice
 run ssb --arms --quick | --arms needs a word: leave it out for its default
-run ssb --columns --quick | --columns needs a word
 bench --only --quick | --only needs a word
 """
 WITHOUT_OUT = """
@@ -156,13 +139,9 @@ def test_a_batch_that_the_devices_do_not_divide(call, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("words", [("run", "few"), ("train", "--arm", "tiny")])
-def test_an_output_folder_that_cant_be_written(words, call, tmp_path):
-    file = tmp_path / "file"
-    file.write_text("in the way")
-    refused(call(*words, "--out", file), str(file), "is a file")
-    refused(call(*words, "--out", file / "below"), str(file / "below"), "written")
-    assert contents(tmp_path) == {"file": b"in the way"}
+def test_an_output_folder_that_is_a_file(call, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused(call("run", "few", "--out", tmp_path / "file"), "file", "is a file")
 
 
 @pytest.mark.parametrize("name", ["runs", "records", "tables", "figures"])
@@ -238,3 +217,56 @@ def test_what_is_given_without_a_word_or_twice_on_purpose(words, said, call, tmp
     called = call("train", "--arm", "tiny", *words.split(), "--show")
     assert called.status == 0, called.err
     assert said in called.out
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder with the looks of another clone of the project, and one below it."""
+    for file in ("experiments/__main__.py", "research/__init__.py"):
+        path = tmp_path / "clone" / file
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tmp_path / "clone" / "notebooks").mkdir()
+    return tmp_path / "clone"
+
+
+@pytest.mark.parametrize("below", [".", "notebooks"])
+def test_a_clone_that_is_not_the_one_imported_is_refused(
+    below, call, clone, monkeypatch
+):
+    monkeypatch.chdir(clone / below)
+    words = (str(clone), str(ROOT), "run make")
+    for command in (("list",), ("run", "ssb")):
+        refused(call(*command), *words)
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks", Path("/")])
+def test_a_single_copy_is_used_from_anywhere(folder, done, monkeypatch):
+    monkeypatch.chdir(folder)
+    done("list", "losses")
+
+
+def test_a_folder_that_was_removed_is_refused(call, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    refused(call("list"), "the current folder was removed")
+
+
+def test_packages_of_two_copies_are_refused(call, clone, monkeypatch):
+    found = {"research": clone, "experiments": ROOT}
+    monkeypatch.setattr(preconditions, "_folder_of", found.__getitem__)
+    refused(call("list"), f"research is imported from {clone}", str(ROOT), "run make")
+
+
+def test_packages_of_two_copies_are_found_apart(clone):
+    """In a process of its own: research of a clone, experiments of this one."""
+    (clone / "experiments" / "__main__.py").unlink()
+    (clone / "experiments").rmdir()
+    module = "experiments.commands.preconditions"
+    program = f"from pathlib import Path\nfrom {module} import conflict"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(ROOT)])}
+    code = f"{program}\nprint(conflict(Path('/')))"
+    told = python("-c", code, cwd=clone, env=env)
+    assert str(clone) in told
+    assert str(ROOT) in told

@@ -13,7 +13,7 @@ from experiments import runs as runs_module
 from experiments.output import checkpoints
 from experiments.output.checkpoints import NAME, SECONDS, _save, complete
 from research.files import PART
-from tests.experiments.made import contents, runs_of, without_seals
+from tests.experiments.made import contents, flip, runs_of, without_seals
 
 WORDS = ("train", "--arm", "tiny", "--epochs", "6")
 SAME = ("metrics.json", "per_user.npz", "config.json", "vectors.npz", "lists.npz")
@@ -57,55 +57,38 @@ def told_of(path):
 
 
 def test_a_run_that_was_cut_off_goes_on_and_keeps_no_checkpoint(
-    call, cut_off, tmp_path
+    done, cut_off, tmp_path
 ):
     path = cut_off(tmp_path / "cut")
     assert path.is_dir()
-    again = call(*WORDS, "--out", tmp_path / "cut")
-    assert again.status == 0
+    again = done(*WORDS, "--out", tmp_path / "cut")
     assert "goes on from a checkpoint" in again.err
     assert not path.exists()
-    assert call(*WORDS, "--out", tmp_path / "whole").status == 0
+    done(*WORDS, "--out", tmp_path / "whole")
     (whole,) = runs_of(tmp_path / "whole", "train")
     assert told_of(path) == told_of(whole / NAME)
     assert not [name for name in contents(tmp_path) if name.endswith((NAME, PART))]
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-
-
-def test_a_damaged_one_is_named_and_the_one_before_is_used(call, cut_off, tmp_path):
-    path = cut_off(tmp_path / "cut")
-    damaged, _ = complete(path)
-    flip(damaged)
-    again = call(*WORDS, "--out", tmp_path / "cut")
-    assert again.status == 0
-    first, second = again.err.splitlines()
-    assert first.startswith(f"{damaged}: not used, as it is damaged")
-    assert second.startswith("goes on from a checkpoint")
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("why", ["as it is damaged", "as other code"])
-def test_where_none_can_be_used_the_run_begins_anew(
-    why, call, cut_off, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(
+    "why", ["the last is damaged", "all are damaged", "other code"]
+)
+def test_what_cannot_be_used_is_named(why, done, cut_off, tmp_path, monkeypatch):
+    """The one before is used, or the run begins anew."""
     path = cut_off(tmp_path)
-    named = [path]
-    if why == "as other code":
-        monkeypatch.setattr(checkpoints, "code_of", lambda config: "other code")
-    else:
-        named = complete(path)
-        for step in named:
-            flip(step)
-    again = call(*WORDS, "--out", tmp_path)
-    assert again.status == 0
-    told = again.err.splitlines()
-    assert [line.partition(":")[0] for line in told] == [str(step) for step in named]
-    assert all(f"not used, {why}" in line for line in told)
+    damaged = [] if why == "other code" else complete(path)[: 1 + (why[0] == "a")]
+    for step in damaged:
+        flip(step)
+    if why == "other code":
+        monkeypatch.setattr(checkpoints, "code_of", lambda config: why)
+    told = done(*WORDS, "--out", tmp_path).err.splitlines()
+    if why == "the last is damaged":
+        assert told.pop().startswith("goes on from a checkpoint")
+    reason = "not used, as it is damaged" if damaged else "not used, as other code"
+    assert [line.partition(": ")[0] for line in told] == list(
+        map(str, damaged or [path])
+    )
+    assert all(f": {reason}" in line for line in told)
     assert not path.exists()
 
 

@@ -12,7 +12,6 @@ from experiments.commands import train as one_run
 from experiments.commands.api import API, api_page
 from experiments.grids import GRIDS
 from experiments.loaded import prepared_run
-from experiments.lookup import experiments
 from experiments.resolve import expand
 from experiments.studies import STUDIES
 from research.baselines import BASELINES
@@ -71,35 +70,17 @@ def test_every_field_of_the_config_is_a_flag_with_its_help(capsys):
         assert " ".join(about.split()) in text
 
 
-def test_list_shows_every_grid_and_study(capsys):
-    assert main(["list"]) == 0
-    out = capsys.readouterr().out
-    for name, one in experiments().items():
-        assert name in out
-        assert one.question.split()[0] in out
-        if name in GRIDS:
-            assert str(len(expand(one, Config()))) in out
-
-
-def test_the_grids_are_the_named_ones():
+def test_grids_and_studies_are_under_their_own_names():
     assert {"ssb", "temperature"} <= set(GRID_NAMES)
+    assert not set(STUDIES) & set(GRIDS)
     for name, grid in GRIDS.items():
         assert grid.name == name
         assert set(grid.arms) <= set(ARMS)
         assert grid.reference in grid.arms
         assert set(grid.swept) <= {*swept_fields(), *marked(Config, SERVING)}
-
-
-def test_the_studies_are_the_named_ones():
-    assert set(STUDIES) == {
-        *("budget", "calibration", "dial", "magnifier", "outside", "pace", "probe"),
-        *("strength", "trade-off"),
-    }
-    assert not set(STUDIES) & set(GRIDS)
     for name, study in STUDIES.items():
         assert study.name == name
-        for function in (study.run, study.report):
-            assert callable(function.load())
+        assert all(callable(function.load()) for function in (study.run, study.report))
 
 
 @pytest.mark.parametrize("name", ARM_NAMES)
@@ -152,29 +133,18 @@ def test_every_cell_of_a_grid_can_be_prepared(name, larger):
         prepared_run(config, str(larger))
 
 
-def test_train_prints_the_metrics_at_20(call, tmp_path):
-    for _ in range(2):  # trained, then found
-        called = call("train", "--arm", "tiny+prior", "--out", tmp_path)
-        assert called.status == 0
-        (run,) = runs_of(tmp_path, "train")
-        assert f"files in {run / 'prior+1'}" in called.out
-        numbers = read_json(run / "prior+1" / "metrics.json")
-        for metric in ("recall", "ndcg", "coverage"):
-            assert f"{metric}@20 {numbers[metric]['20']:.4f}\n" in called.out
-
-
-def test_train_says_whose_recall_a_line_is(call, tmp_path):
+def test_train_prints_the_metrics_at_20_and_whose_recall_a_line_is(done, tmp_path):
     words = ("train", "--arm", "tiny+prior", "--out", tmp_path)
-    called = call(*words)
-    assert called.status == 0
+    trained, found = done(*words), done(*words)
     (run,) = runs_of(tmp_path, "train")
-    plain, served = (
-        read_json(folder / "metrics.json")["recall"]["20"]
-        for folder in (run, run / "prior+1")
-    )
-    assert plain != served
-    assert f"R@20 {plain:.4f} as trained (" in called.out
-    called = call("train", "--arm", "tiny", "--out", tmp_path / "plain")
+    plain, served = (read_json(f / "metrics.json") for f in (run, run / "prior+1"))
+    for called in (trained, found):
+        assert f"files in {run / 'prior+1'}" in called.out
+        for metric in ("recall", "ndcg", "coverage"):
+            assert f"{metric}@20 {served[metric]['20']:.4f}\n" in called.out
+    assert plain["recall"]["20"] != served["recall"]["20"]
+    assert f"R@20 {plain['recall']['20']:.4f} as trained (" in trained.out
+    called = done("train", "--arm", "tiny", "--out", tmp_path / "plain")
     assert "as trained" not in called.out
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.engine.local import run_here
-from experiments.output.environment import threads
+from experiments.output.environment import keep_compiled, threads
 from experiments.studies import STUDIES
 from research.compiler import THREADS, set_one_thread
 from research.files import read_arrays, read_json
@@ -15,15 +15,6 @@ from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
 from tests.process import python
 
-# The command line with the tiny arms, as a program of its own.
-PROGRAM = """
-import sys
-from experiments.__main__ import main
-from experiments.arms import ARMS
-from tests.experiments.made import TINY
-ARMS.update(TINY)
-sys.exit(main())
-"""
 COMPILED_ANEW = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 OTHER_MACHINE = "--xla_cpu_max_isa=AVX2"
 DECIDED = ("metrics.json", "per_user.npz", "vectors.npz", "history.csv", "lists.npz")
@@ -34,7 +25,7 @@ def trained(data, out, **environment):
     unset = {n: v for n, v in os.environ.items() if n not in (THREADS, "XLA_FLAGS")}
     words = ("train", "--arm", "tiny", "--data-dir", str(data), "--out", str(out))
     env = {**unset, **COMPILED_ANEW, "JAX_PLATFORMS": "cpu", **environment}
-    python("-c", PROGRAM, *words, env=env)
+    python("-m", "tests.experiments.program", *words, env=env)
     (folder,) = runs_of(out, "train")
     return folder
 
@@ -112,3 +103,59 @@ def test_a_number_of_threads_that_is_none_is_refused(call, monkeypatch, number):
     called = call("train", "--arm", "tiny", "--show")
     assert called.status == 2
     assert called.err.startswith(f"error: {THREADS} is '{number}'")
+
+
+# What one process compiled, the next one reads back.
+COMPILES = """
+import sys
+from pathlib import Path
+import jax
+import jax.numpy as jnp
+from experiments.output.environment import keep_compiled
+
+hits = []
+jax.monitoring.register_event_listener(lambda event, **about: hits.append(event))
+keep_compiled(Path(sys.argv[1]))
+print(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.eye(7)).sum())
+print(sum("compilation_cache/cache_hits" in event for event in hits))
+"""
+
+
+def result(folder) -> tuple[str, int]:
+    env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    value, hits = python("-c", COMPILES, folder, env=env).split()
+    return value, int(hits)
+
+
+@pytest.mark.slow
+def test_a_second_process_reads_what_the_first_compiled(tmp_path):
+    first, second = result(tmp_path), result(tmp_path)
+    assert first[1] == 0
+    assert second[1] > 0
+    assert first[0] == second[0]
+
+
+@pytest.fixture
+def unset():
+    names = ("compilation_cache_dir", "persistent_cache_min_compile_time_secs")
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_folder_that_cannot_be_made_costs_a_line(tmp_path, capsys):
+    (tmp_path / "compiled").write_text("a file")
+    keep_compiled(tmp_path)
+    assert "compiled programs aren't kept" in capsys.readouterr().err
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_folder_that_jax_was_told_of_stays(tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+    keep_compiled(tmp_path)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    assert not (tmp_path / "compiled").exists()

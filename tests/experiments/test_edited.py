@@ -7,11 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.arms import ARMS, arm
-from experiments.grid import Grid
-from experiments.grids import GRIDS
+from experiments.arms import arm
 from experiments.loaded import fold_of, prepared_run
-from experiments.notebook import compare, load_run
+from experiments.notebook import compare
 from research.config import Config
 from research.features import FEATURES, ITEM, Feature
 from research.losses import LOSSES, Loss
@@ -23,11 +21,6 @@ SLOW = {"epochs": 1, "learning_rate": 1e-9}  # so that the loss is that of the s
 
 def scaled(z):
     return SCALE * z
-
-
-def leaned(positive, negatives, hyper):
-    """A loss that refers to a function, and that to a number."""
-    return -scaled(positive)
 
 
 def within(positive, negatives, hyper):
@@ -77,20 +70,6 @@ def test_a_number_that_a_loss_refers_to_is_trained(data, monkeypatch):
     for scale in (1.0, 3.0):
         monkeypatch.setattr(f"{__name__}.SCALE", scale)
         (row,) = compare({"mine": config}, data_dir=str(data))
-        found.append(row.history["loss"][0])
-    assert found[1] == pytest.approx(3 * found[0], rel=1e-3)
-
-
-def test_a_run_that_is_done_again_is_of_the_new_code(call, tmp_path, data, monkeypatch):
-    monkeypatch.setitem(LOSSES, "leaned", Loss(leaned))
-    monkeypatch.setitem(ARMS, "mine", {**ARMS["tiny"], "loss": "leaned", **SLOW})
-    grid = Grid(name="own", question="?", arms=("mine",), reference="mine", minutes="0")
-    monkeypatch.setitem(GRIDS, "own", grid)
-    found = []
-    for scale in (1.0, 3.0):
-        monkeypatch.setattr(f"{__name__}.SCALE", scale)
-        assert call("run", "own", "--seeds", "1", "--out", tmp_path).status == 0
-        row = load_run(tmp_path, "own", "mine", data_dir=str(data))
         found.append(row.history["loss"][0])
     assert found[1] == pytest.approx(3 * found[0], rel=1e-3)
 

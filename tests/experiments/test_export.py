@@ -17,8 +17,7 @@ from research.evaluate.top_k import rank_scores, seen_items_of
 from research.serving import Serving
 from research.train.loop import train
 from tests.evaluate.near import assert_same_lists
-from tests.experiments.made import contents, runs_of
-from tests.experiments.test_bad_input import refused
+from tests.experiments.made import contents, refused, runs_of
 
 K = 20
 
@@ -58,10 +57,9 @@ def lists_of(name, folder, data, seen):
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny+prior", "tiny+lengths"])
-def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
+def test_a_library_finds_the_runs_lists(name, done, data, tmp_path):
     target = tmp_path / "deep" / "vectors"
-    called = call("train", "--arm", name, "--out", tmp_path, "--export", target)
-    assert called.status == 0, called.err
+    called = done("train", "--arm", name, "--out", tmp_path, "--export", target)
     assert sorted(contents(target)) == sorted(FILES)
     assert all(f"wrote {target / file}" in called.out for file in FILES)
     users, items, meta = loaded(target)
@@ -83,9 +81,9 @@ def test_a_library_finds_the_runs_lists(name, call, data, tmp_path):
         assert_same_lists(index, expected, scores)
 
 
-@pytest.mark.parametrize("prior", [0.0, 0.5])
-def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(prior, data):
+def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(data):
     """The item vectors are made once, and serve every user."""
+    prior = 0.5
     run = prepared_run(dataclasses.replace(arm("tiny"), prior=prior), str(data))
     config, fold = run.config, run.fold
     done = train(config, fold)
@@ -105,30 +103,24 @@ def test_scores_from_the_two_arrays_are_the_models_pair_by_pair(prior, data):
         assert items["ids"][item] == fold.fitted.items.id[item]
 
 
-def test_an_export_is_made_anew_from_a_finished_run(call, tmp_path):
-    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export", tmp_path / "v")
-    assert call(*words).status == 0
-    first = contents(tmp_path / "v")
-    (tmp_path / "v" / "notes.txt").write_text("mine")
-    called = call(*words)
-    assert "nothing to train" in called.out
-    assert contents(tmp_path / "v") == {**first, "notes.txt": b"mine"}
-
-
-def test_a_write_that_fails_leaves_no_file_or_the_earlier_ones(
-    call, tmp_path, monkeypatch
+def test_an_export_of_a_finished_run_is_whole_or_as_it_was(
+    call, done, tiny, tmp_path, monkeypatch
 ):
     def full(path, value):
         raise OSError(28, "No space left on device")
 
-    words = ("train", "--arm", "tiny", "--out", tmp_path, "--export")
-    assert call(*words, tmp_path / "v").status == 0
+    words = ("train", "--arm", "tiny", "--out", tiny, "--export")
+    assert "nothing to train" in done(*words, tmp_path / "v").out
+    first = contents(tmp_path / "v")
+    (tmp_path / "v" / "notes.txt").write_text("mine")
+    done(*words, tmp_path / "v")
     earlier = contents(tmp_path / "v")
+    assert earlier == {**first, "notes.txt": b"mine"}
     monkeypatch.setattr(module, "write_json", full)
     for folder, left in (("v", earlier), ("new", {})):
-        refused_line = call(*words, tmp_path / folder)
-        assert refused_line.status == 2
-        assert "No space left on device" in refused_line.err
+        called = call(*words, tmp_path / folder)
+        assert called.status == 2
+        assert "No space left on device" in called.err
         assert contents(tmp_path / folder) == left
 
 

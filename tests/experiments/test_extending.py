@@ -77,16 +77,16 @@ def added():
             registry.update(before[what])
 
 
-def test_each_section_adds_its_entry(added, call):
+def test_each_section_adds_its_entry(added, done):
     assert list(sections()) == [*ADDED, "Permanent entries"]
     expected = {what: set() for what in ALL}
     expected["arms"].add("no-decay")
     for what, name in ADDED.values():
         expected[what].add(name)
     assert added == expected
+    done("run", "decay", "--quick", "--show")
     for what, name in ADDED.values():
-        listed = call("list", *([] if what == "studies" else [what]))
-        assert listed.status == 0
+        listed = done("list", *([] if what == "studies" else [what]))
         assert re.search(rf"\b{name}\b", listed.out), what
 
 
@@ -99,14 +99,13 @@ def test_the_page_says_where_permanent_entries_go():
 
 
 def test_the_additions_run_from_training_to_table_and_figure(
-    added, call, tmp_path, monkeypatch
+    added, done, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(GRIDS, GRID.name, GRID)
     monkeypatch.setitem(ARMS, "toy-baseline", {"model": "one-order"})
     for name, changes in TOYS.items():
         monkeypatch.setitem(ARMS, name, ONE_EPOCH | changes)
-    called = call("run", "toys", "--out", tmp_path)
-    assert called.status == 0, called.err
+    done("run", "toys", "--out", tmp_path)
     rows = load_records(tmp_path / "records" / "ml-100k" / "toys.npz")
     assert [row.arm for row in rows] == list(GRID.arms)
     assert all(row.record is not None for row in rows)
@@ -129,18 +128,19 @@ def test_the_additions_run_from_training_to_table_and_figure(
     assert figures == {f"toys-arms.{end}" for end in ("csv", "png")}
 
 
-def test_the_study_of_the_page_runs_and_is_reported_again(added, call, tmp_path):
-    assert call("run", "ranges", "--out", tmp_path).status == 0
+def test_the_study_of_the_page_runs_and_is_reported_again(added, done, tmp_path):
+    done("run", "ranges", "--out", tmp_path)
     table = tmp_path / "tables" / "ml-100k" / "ranges.csv"
     made = table.read_bytes()
     assert read_table(table).columns.tolist() == ["temperature", "range"]
     table.unlink()
-    assert call("report", "ranges", "--out", tmp_path).status == 0
+    done("report", "ranges", "--out", tmp_path)
     assert table.read_bytes() == made
-    assert call("check", "--results", tmp_path).status == 0
+    done("check", "--results", tmp_path)
 
 
-def test_the_grid_of_the_page_runs(added, call, tmp_path):
-    assert call("run", "decay", "--quick", "--out", tmp_path).status == 0
+@pytest.mark.slow
+def test_the_grid_of_the_page_runs(added, done, tmp_path):
+    done("run", "decay", "--quick", "--out", tmp_path)
     frame = read_table(tmp_path / "quick" / "tables" / "ml-100k" / "decay.csv")
     assert set(frame.arm) == {"no-decay", "in-batch+logq", "full-softmax"}

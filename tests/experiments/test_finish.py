@@ -48,19 +48,13 @@ def by_id(files):
     }
 
 
-def test_a_finished_grid_trains_nothing_and_says_so(call, tmp_path, trained):
-    first = call("run", "few", "--out", tmp_path)
-    assert first.status == 0
-    # popularity, and two seeds of the one model that tiny and tiny+prior share
-    assert "few: 5 runs, 0 finished already, 5 to do" in first.out
-    assert len(trained) == 4
-    before = contents(tmp_path)
-    second = call("run", "few", "--out", tmp_path)
-    assert second.status == 0
-    assert "few: all 5 runs are finished already, nothing to train" in second.out
-    assert "[1/" not in second.out
-    assert len(trained) == 4
-    after = contents(tmp_path)
+def test_a_finished_grid_trains_nothing_and_says_so(done, few, trained):
+    before = contents(few)
+    again = done("run", "few", "--out", few)
+    assert "few: all 5 runs are finished already, nothing to train" in again.out
+    assert "[1/" not in again.out
+    assert not trained
+    after = contents(few)
     assert after.keys() == before.keys()
     derived = [name for name in after if name.endswith((".csv", ".md", ".npz", "json"))]
     assert {n: after[n] for n in derived} == {n: before[n] for n in derived}
@@ -92,54 +86,47 @@ def test_a_killed_run_alone_is_done_again(lost, call, few, trained):
 
 
 def test_a_run_killed_between_vectors_and_history_keeps_its_history(
-    call, tmp_path, monkeypatch
+    call, done, tmp_path, made_few, monkeypatch
 ):
-    words = ("run", "few", "--arms", "tiny", "--seeds", "1")
-    assert call(*words, "--out", tmp_path / "whole").status == 0
+    words = ("run", "few", "--arms", "tiny", "--seeds", "1", "--out", tmp_path)
 
     def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "rank", killed)
-        stopped = call(*words, "--out", tmp_path / "cut")
+        stopped = call(*words)
     assert stopped.status == 130
     assert stopped.err.count("\n") == 1
     assert "run again to go on" in stopped.err
-    assert call(*words, "--out", tmp_path / "cut").status == 0
-    assert digits(tmp_path / "cut") == digits(tmp_path / "whole")
-    records = "records/ml-100k/few.npz"
-    assert (tmp_path / "cut" / records).read_bytes() == (
-        tmp_path / "whole" / records
-    ).read_bytes()
+    done(*words)
+    cut, whole = digits(tmp_path), digits(made_few)
+    assert len(cut) == len(RESULTS)
+    assert cut == {name: whole[name] for name in cut}
 
 
-def test_a_serving_arm_shares_the_training_run(call, tmp_path, trained):
-    words = ("run", "few", "--seeds", "1", "--out", tmp_path, "--arms")
-    assert call(*words, "tiny").status == 0
-    (folder,) = runs_of(tmp_path, "few")
-    before = contents(folder)
-    served = call(*words, "tiny", "tiny+prior")
-    assert served.status == 0
-    assert "1 run, 0 finished already, 1 to do" in served.out
-    assert len(trained) == 1  # the vectors were there
-    assert runs_of(tmp_path, "few") == [folder]
-    after = contents(folder)
-    assert {name: after[name] for name in before} == before
+def test_a_serving_arm_shares_the_training_run(done, few, trained):
+    folder = next(f for f in runs_of(few, "few") if f.name.startswith("tiny-seed-0"))
+    before = digits(few)
     (prior,) = folder.glob("prior*")
+    shutil.rmtree(prior)
+    served = done("run", "few", "--out", few)
+    assert "5 runs, 4 finished already, 1 to do" in served.out
+    assert not trained, "the vectors were there"
+    assert digits(few) == before
     assert read_json(prior / "config.json")["prior"] == 1.0
     plain, biased = (read_json(f / "metrics.json") for f in (folder, prior))
     assert biased["train_count"]["20"] > plain["train_count"]["20"]
 
 
 def test_a_serving_arm_or_a_seed_alone_gives_the_files_of_the_grid(
-    call, tmp_path, made_few
+    done, tmp_path, made_few
 ):
     """Once more trained, bit for bit; and another seed is another model."""
     words = ("run", "few", "--arms", "tiny+prior", "--out", tmp_path / "run")
-    assert call(*words).status == 0
+    done(*words)
     out = tmp_path / "train"
-    assert call("train", "--arm", "tiny+logq", "--seed", "1", "--out", out).status == 0
+    done("train", "--arm", "tiny+logq", "--seed", "1", "--out", out)
     grid = by_id(digits(made_few))
     for alone, files in (
         (by_id(digits(tmp_path / "run")), 14),
@@ -155,23 +142,19 @@ def test_a_serving_arm_or_a_seed_alone_gives_the_files_of_the_grid(
         assert not np.array_equal(first["items"], second["items"])
 
 
-def test_a_run_of_another_grid_is_found(call, tmp_path, trained):
+def test_a_run_of_another_grid_is_found(done, few, trained):
     """temperature 0.1 is the default, and so the very run of the other grid."""
-    words = ("--seeds", "1", "--out", tmp_path, "--arms", "popularity", "tiny")
-    assert call("run", "few", *words).status == 0
-    assert len(trained) == 1
-    called = call("run", "warm", *words)
-    assert called.status == 0
+    words = ("--seeds", "1", "--out", few, "--arms", "popularity", "tiny")
+    called = done("run", "warm", *words)
     assert "warm: 4 runs, 2 finished already, 2 to do" in called.out
-    assert [config.temperature for config in trained[1:]] == [0.05, 1.0]
-    assert len(runs_of(tmp_path, "few")) == 2
-    assert len(runs_of(tmp_path, "warm")) == 2
-    assert "3 finished" not in called.out
+    assert [config.temperature for config in trained] == [0.05, 1.0]
+    assert len(runs_of(few, "few")) == 5
+    assert len(runs_of(few, "warm")) == 2
     # and train, a grid of one, finds it too
-    found = call("train", "--arm", "tiny", "--out", tmp_path)
+    found = done("train", "--arm", "tiny", "--out", few)
     assert "train: the run is finished already, nothing to train" in found.out
-    assert str(runs_of(tmp_path, "few")[0].parent) in found.out
-    assert len(trained) == 3
+    assert str(runs_of(few, "few")[0].parent) in found.out
+    assert len(trained) == 2
 
 
 def test_folders_carry_names_and_an_index_lists_the_runs(made_few):

@@ -9,7 +9,6 @@ import pytest
 
 import experiments.commands.train as train_command
 from experiments import runs
-from experiments.__main__ import main
 from experiments.output import seals
 from research.files import read_arrays, read_json
 from research.saved.files import load_model
@@ -20,18 +19,14 @@ from tests.experiments.made import (
     made_films,
     made_ratings,
     made_users,
+    refused,
     runs_of,
 )
-from tests.experiments.test_bad_input import refused
 
 
 @pytest.fixture
-def saved(call, tmp_path):
-    """A folder with a model, made by the command line; the output folder beside it."""
-    words = ("--arm", "tiny+prior", "--out", tmp_path / "out")
-    called = call("train", *words, "--save", tmp_path / "model")
-    assert called.status == 0, called.err
-    assert f"model in {tmp_path / 'model'}" in called.out
+def saved(tiny, tmp_path):
+    """A folder with a model; the output folder is beside it."""
     return tmp_path / "model"
 
 
@@ -42,10 +37,9 @@ def histories(tmp_path):
     return path
 
 
-def test_encode_writes_what_a_library_loads(saved, histories, call, tmp_path):
+def test_encode_writes_what_a_library_loads(saved, histories, done, tmp_path):
     words = ("--model", saved, "--histories", histories, "--lists", "4")
-    called = call("encode", *words, "--out", tmp_path / "v")
-    assert called.status == 0, called.err
+    called = done("encode", *words, "--out", tmp_path / "v")
     assert ": 1, with 1 of the 4 clicks" in called.err
     assert "encoded 2 users, 2 of them new to the model" in called.out
     files = sorted(contents(tmp_path / "v"))
@@ -65,11 +59,11 @@ def test_encode_writes_what_a_library_loads(saved, histories, call, tmp_path):
     assert best == items["ids"][np.argsort(-scores[0])[:4]].tolist()
 
 
-def test_encode_writes_one_file_with_another_prior(saved, histories, call, tmp_path):
+def test_encode_writes_one_file_with_another_prior(saved, histories, done, tmp_path):
     words = ("--model", saved, "--histories", histories, "--lists", "4")
     for prior, width in (("0", 8), ("0.5", 9)):
         out = tmp_path / f"{prior}.npz"
-        assert call("encode", *words, "--out", out, "--prior", prior).status == 0
+        done("encode", *words, "--out", out, "--prior", prior)
         arrays = read_arrays(out)
         assert arrays["vectors"].shape == (2, width)
         expected = load_model(saved).lists(histories, k=4, prior=float(prior))
@@ -77,14 +71,13 @@ def test_encode_writes_one_file_with_another_prior(saved, histories, call, tmp_p
 
 
 def test_a_model_of_another_serving_or_code_is_replaced(
-    saved, call, tmp_path, monkeypatch
+    saved, done, tmp_path, monkeypatch
 ):
     """The folder holds what the last command asked for, not an earlier model."""
     words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out", "--save", saved)
-    called = call(*words, "--prior", "0.5")
-    assert called.status == 0, called.err
+    done(*words, "--prior", "0.5")
     assert load_model(saved).config.prior == 0.5
-    assert call(*words, "--prior", "0").status == 0
+    done(*words, "--prior", "0")
     assert load_model(saved).config.prior == 0.0
     before = load_model(saved).item_vectors
     train = runs.train_together
@@ -96,7 +89,7 @@ def test_a_model_of_another_serving_or_code_is_replaced(
     for module in (train_command, runs, seals):
         monkeypatch.setattr(module, "code_of", lambda config: "other code")
     monkeypatch.setattr(runs, "train_together", otherwise)
-    assert "1 to do" in call(*words, "--prior", "0").out
+    assert "1 to do" in done(*words, "--prior", "0").out
     np.testing.assert_array_equal(load_model(saved).item_vectors, -before)
 
 
@@ -109,16 +102,15 @@ def fewer(tmp_path):
     return write_100k(tmp_path / "fewer", rows, films, made_users(50))
 
 
-def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
+def test_going_on_with_further_users_and_items(done, fewer, tmp_path):
     out, model = tmp_path / "out", tmp_path / "model"
     words = ("train", "--out", out)
     first = (*words, "--arm", "tiny+logq", "--epochs", "30", "--save", model)
-    assert call(*first, "--data-dir", fewer).status == 0
+    done(*first, "--data-dir", fewer)
     old = load_model(model)
-    assert call(*words, "--arm", "tiny+logq", "--epochs", "2").status == 0
+    done(*words, "--arm", "tiny+logq", "--epochs", "2")
     go_on = (*words, "--start-from", model, "--epochs", "2", "--save", tmp_path / "on")
-    called = call(*go_on)
-    assert called.status == 0, called.err
+    done(*go_on)
     new = load_model(tmp_path / "on")
     assert new.config.logq == 1.0  # the model's config is the default
     assert len(new.items.id) > len(old.items.id)
@@ -131,24 +123,22 @@ def test_going_on_with_further_users_and_items(call, fewer, tmp_path):
         losses[epochs, bool(started)] = float(text[1].split(",")[2])
     assert env[2, True] == old.about["digest"]
     assert losses[2, True] < losses[2, False] - 0.1
-    again = call(*go_on)
-    assert "nothing to train" in again.out
+    assert "nothing to train" in done(*go_on).out
 
 
-def test_text_ids_of_a_file_of_ones_own(call, tmp_path):
+def test_text_ids_of_a_file_of_ones_own(done, tmp_path):
     """Every user that is known has the vector of the run; a new one has a list."""
     header = "user,item,timestamp"
-    width = len(header.split(","))
     clicks = [
         (f"u{user}", f"00{item}X", second)
         for user, item, stars, second in made_ratings()
         if stars > 3
     ]
     shop, model = tmp_path / "shop.csv", tmp_path / "model"
-    write(shop, csv_text([row[:width] for row in clicks], header))
+    write(shop, csv_text(clicks, header))
     words = ("--arm", "tiny", "--dataset", shop, "--out", tmp_path / "out")
     files = ("--save", model, "--export", tmp_path / "v")
-    assert main([str(word) for word in ("train", *words, *files)]) == 0
+    done("train", *words, *files)
     exported = read_arrays(tmp_path / "v" / "users.npz")
     seen = np.split(exported["seen_ids"], exported["seen_offsets"][1:-1])
     users = exported["ids"].tolist()
@@ -156,11 +146,9 @@ def test_text_ids_of_a_file_of_ones_own(call, tmp_path):
         (user, item) for user, items in zip(users, seen, strict=True) for item in items
     }
     rows = [row for row in clicks if row[:2] in shown] + [("brand new", "001X", 5)]
-    text = csv_text([row[:width] for row in rows], header)
-    path = write(tmp_path / "h.csv", text)
+    path = write(tmp_path / "h.csv", csv_text(rows, header))
     out = ("--out", tmp_path / "e", "--lists", "3")
-    called = call("encode", "--model", model, "--histories", path, *out)
-    assert called.status == 0, called.err
+    done("encode", "--model", model, "--histories", path, *out)
     encoded = read_arrays(tmp_path / "e" / "users.npz")
     place = {user: n for n, user in enumerate(encoded["ids"].tolist())}
     assert set(place) == {*users, "brand new"}
@@ -202,11 +190,10 @@ def test_bad_input_is_one_line(saved, histories, call, tmp_path):
 
 
 def test_a_run_trained_again_for_its_model_has_all_its_files(
-    call, tmp_path, monkeypatch
+    done, tiny, tmp_path, monkeypatch
 ):
-    words = ("train", "--arm", "tiny", "--out", tmp_path / "out")
-    assert call(*words).status == 0
-    (folder,) = runs_of(tmp_path / "out", "train")
+    words = ("train", "--arm", "tiny+prior", "--out", tiny)
+    (folder,) = runs_of(tiny, "train")
     before = set(contents(folder))
 
     def rounded(*args):
@@ -217,36 +204,33 @@ def test_a_run_trained_again_for_its_model_has_all_its_files(
     train = runs.train_together
     monkeypatch.setattr(runs, "train_together", rounded)
     for n, more in enumerate(((), ("--prior", "0.5"))):
-        called = call(*words, *more, "--save", tmp_path / f"model{n}")
-        assert called.status == 0, called.err
+        done(*words, *more, "--save", tmp_path / f"model{n}")
         assert before <= set(contents(folder))
-        called = call(*words)
+        called = done(*words)
         assert "nothing to train" in called.out
         assert called.err == ""
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
 def test_a_finished_run_outlives_a_training_for_its_model_that_fails(
-    call, tmp_path, monkeypatch, error
+    call, done, tiny, tmp_path, monkeypatch, error
 ):
-    words = ("train", "--arm", "tiny+prior", "--out", tmp_path / "out")
-    assert call(*words).status == 0
-    before = contents(tmp_path / "out")
+    words = ("train", "--arm", "tiny+prior", "--out", tiny)
+    model = tmp_path / "another"
+    before = contents(tiny)
 
     def train(*arguments):
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_together", train)
-        assert call(*words, "--save", tmp_path / "model").status in (1, 130)
-    after = contents(tmp_path / "out")
+        assert call(*words, "--save", model).status in (1, 130)
+    after = contents(tiny)
     kept = [name for name in before if not name.endswith("index.csv")]
     assert {name: after.get(name) for name in kept} == {n: before[n] for n in kept}
-    called = call(*words)
-    assert called.status == 0
-    assert "nothing to train" in called.out
-    assert call(*words, "--save", tmp_path / "model").status == 0
-    assert load_model(tmp_path / "model").config.prior == 1.0
+    assert "nothing to train" in done(*words).out
+    done(*words, "--save", model)
+    assert load_model(model).config.prior == 1.0
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -267,10 +251,10 @@ def test_a_recipe_has_ten_lines(library):
 @pytest.mark.slow
 @pytest.mark.parametrize(("prior", "fewest"), [("0", "0"), ("0.8", "0"), ("-1", "9")])
 @pytest.mark.parametrize("library", ["faiss", "usearch"])
-def test_a_library_finds_the_lists(library, prior, fewest, call, tmp_path, monkeypatch):
-    model, histories = tmp_path / "model", tmp_path / "h.csv"
-    words = ("--arm", "tiny+logq", "--out", tmp_path / "out", "--save", model)
-    assert call("train", *words).status == 0
+def test_a_library_finds_the_lists(
+    library, prior, fewest, saved, done, tmp_path, monkeypatch
+):
+    histories = tmp_path / "h.csv"
     draw = np.random.default_rng(0)
     rows = [
         f"{user},{item}"
@@ -280,12 +264,12 @@ def test_a_library_finds_the_lists(library, prior, fewest, call, tmp_path, monke
     histories.write_text("\n".join(["user,item", *rows, ""]))
     words = ("--histories", histories, "--out", tmp_path / "vectors")
     served = ("--prior", prior, "--min-clicks", fewest)
-    assert call("encode", "--model", model, *words, *served).status == 0
+    done("encode", "--model", saved, *words, *served)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(recipe(library), names)
     given = {"prior": float(prior), "min_clicks": int(fewest)}
-    expected = load_model(model).lists(histories, k=20, **given).items
+    expected = load_model(saved).lists(histories, k=20, **given).items
     same = [len(set(a) & set(b)) for a, b in zip(names["lists"], expected, strict=True)]
     assert min(len(one) for one in names["lists"]) == 20
     assert np.mean(same) > 19.5  # the index may be approximate

@@ -101,8 +101,8 @@ def test_a_loaded_run_is_the_one_that_was_trained(made_few, data, name):
         )
 
 
-def test_a_swept_run_is_loaded_by_its_values(call, data, tmp_path):
-    assert call("run", "warm", "--out", tmp_path, "--seeds", 1).status == 0
+def test_a_swept_run_is_loaded_by_its_values(done, data, tmp_path):
+    done("run", "warm", "--out", tmp_path, "--seeds", 1)
     given = tmp_path, "warm", "tiny"
     loaded = load_run(*given, swept={"temperature": 0.05}, data_dir=str(data))
     assert loaded.swept == {"temperature": 0.05}
@@ -227,31 +227,17 @@ def test_runs_that_are_judged_by_other_clicks_have_no_difference(trained, watche
     assert other.note.str.contains("judged by other positives").any()
 
 
-CELL = """
-import dataclasses
-from experiments.arms import arm
-from experiments.notebook import compare
-from research.evaluate.metrics import summary
-
-base = arm("tiny")
-changed = dataclasses.replace(
-    base, loss="hinge", negatives=("uniform:16",), temperature=0.3, seed=1
-)
-rows = compare({"mine": changed}, seeds=2, data_dir=data_dir)
-"""
-
-
-def test_a_loss_gives_the_same_numbers_from_both(call, data, tmp_path):
-    called = call(
+def test_a_cell_and_a_command_give_the_same_numbers(done, data, tmp_path):
+    done(
         *("train", "--arm", "tiny", "--loss", "hinge", "--negatives", "uniform:16"),
         *("--temperature", 0.3, "--seed", 1, "--out", tmp_path),
     )
-    assert called.status == 0, called.err
     (found,) = tmp_path.glob("runs/*/train/*/")
     told = read_metrics(found)
-    names = {"data_dir": str(data)}
-    exec(CELL, names)
-    first, second = (names["summary"](row.record) for row in names["rows"])
+    changes = {"loss": "hinge", "negatives": ("uniform:16",), "temperature": 0.3}
+    mine = dataclasses.replace(arm("tiny"), **changes, seed=1)
+    rows = compare({"mine": mine}, seeds=2, data_dir=str(data))
+    first, second = (summary(row.record) for row in rows)
     of_cell = json.loads(json.dumps(second))
     assert of_cell == told
     assert first["recall"] != second["recall"]  # another seed is another run

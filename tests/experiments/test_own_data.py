@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import main
 from research.data.places import UNPACKED
 from research.report.records import read_header
 from tests.data.own import HEADER, csv_text, write
@@ -18,12 +17,11 @@ from tests.experiments.made import contents, runs_of
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_grid_from_a_csv_to_tables(shop, tmp_path, capsys):
+def test_a_grid_from_a_csv_to_tables(shop, call, done, tmp_path):
     out = tmp_path / "out"
-    words = ["--dataset", shop, "--columns", "user=uid", "--out", str(out)]
-    once = ["run", "few", *words, "--seeds", "1", "--jobs", "1"]
-    assert main(once) == 0
-    said = capsys.readouterr()
+    words = ("--dataset", shop, "--columns", "user=uid", "--out", out)
+    once = ("run", "few", *words, "--seeds", "1")
+    said = done(*once)
     assert "no timestamps (no order" in said.err
     assert "corner-shop: split random, as the data has neither" in said.err
     assert len(runs_of(out, "few", "corner-shop")) == 3  # one is another's by a prior
@@ -35,72 +33,51 @@ def test_a_grid_from_a_csv_to_tables(shop, tmp_path, capsys):
     for path in before:
         (out / path).unlink()
     for name, split in ((shop, ()), ("corner-shop", ("--split", "random"))):
-        report = ["report", "few", "--dataset", name, *split]
-        assert main([*report, "--out", str(out)]) == 0
+        done("report", "few", "--dataset", name, *split, "--out", out)
         assert contents(out, "tables/**/*") == before
-    assert main(once) == 0
-    assert "all 3 runs are finished already" in capsys.readouterr().out
+    assert "all 3 runs are finished already" in done(*once).out
     (out / "records" / "corner-shop" / "few-random.npz").unlink()
-    assert main(["report", "few", "--dataset", "corner-shop", "--out", str(out)]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
+    called = call("report", "few", "--dataset", "corner-shop", "--out", out)
+    assert called.status == 2
     flags = f"--dataset {shlex.quote(shop)} --columns user=uid"
     flags += f" --split random --out {out}"
-    assert line.endswith(f"python -m experiments run few {flags} gathers them")
+    assert called.err.endswith(f"python -m experiments run few {flags} gathers them\n")
+    # Another seed of the split is another run, and stands in the note.
+    some = ("run", "few", "--arms", "popularity", *words)
+    done(*some, "--split", "random,seed=3", "--left-out", "train")
+    page = (out / "tables" / "corner-shop" / "few-random.md").read_text()
+    assert "split random,seed=3, left_out train, fitted" in page
+    assert len(runs_of(out, "few", "corner-shop")) == 4
 
 
-def small_shop(folder: Path, items: int) -> str:
+def small_shop(folder: Path, items: int) -> Path:
     """A file of 40 users, each with half of so many items."""
-    lines = [f"u{u},i{i}" for u in range(40) for i in range(items) if (u + i) % 4 < 2]
-    folder.mkdir(exist_ok=True)
-    path = folder / f"shop-{items}.csv"
-    path.write_text("\n".join(["user,item", *lines]) + "\n")
-    return str(path)
+    rows = [
+        (f"u{u}", f"i{i}") for u in range(40) for i in range(items) if (u + i) % 4 < 2
+    ]
+    return write(folder / f"shop-{items}.csv", csv_text(rows, "user,item"))
 
 
-def test_a_small_catalogue_has_no_cut_off_above_it(tmp_path, capsys):
-    words = ["run", "few", "--arms", "popularity", "--jobs", "1"]
-    words += ["--out", str(tmp_path / "out"), "--dataset"]
-    assert main([*words, small_shop(tmp_path, 60)]) == 0
+def test_a_small_catalogue_has_no_cut_off_above_it(call, done, tmp_path):
+    words = ("run", "few", "--arms", "popularity", "--out", tmp_path / "out")
+    done(*words, "--dataset", small_shop(tmp_path, 60))
     page = tmp_path / "out" / "tables" / "shop-60" / "few-random.md"
     assert "| R@20 |" in page.read_text()
     (line,) = [line for line in page.read_text().splitlines() if "R@100" in line]
     assert line == "R@100 is missing: there are 60 items."
-    assert main([*words, small_shop(tmp_path, 19)]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
+    called = call(*words, "--dataset", small_shop(tmp_path, 19))
+    assert called.status == 2
+    line = called.err.splitlines()[-1]
     assert "k = 20 is above the number of items (19)" in line
 
 
-def test_options_make_another_run_and_stand_in_the_note(shop, tmp_path):
-    out = tmp_path / "out"
-    words = ["run", "few", "--arms", "popularity", "--dataset", shop, "--out", str(out)]
-    words += ["--columns", "user=uid", "--jobs", "1"]
-    assert main(words) == 0
-    page = out / "tables" / "corner-shop" / "few-random.md"
-    assert "seed=3" not in page.read_text()
-    assert main([*words, "--split", "random,seed=3", "--left-out", "train"]) == 0
-    assert "split random,seed=3, left_out train, fitted" in page.read_text()
-    assert len(runs_of(out, "few", "corner-shop")) == 2
-
-
-def test_train_chooses_the_split_too(shop, tmp_path, capsys):
-    words = ["train", "--model", "popularity", "--dataset", shop, "--columns"]
-    words += ["user=uid", "--out", str(tmp_path / "out")]
-    assert main(words) == 0
-    assert "split random" in capsys.readouterr().err
-    assert main([*words, "--split", "ratio"]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("error: split ratio goes by time, and the data has no times")
-
-
-def test_data_says_what_was_read_and_writes_a_split(shop, tmp_path, capsys):
-    words = ["data", shop, "--columns", "user=uid"]
-    assert main(words) == 0
-    said = capsys.readouterr()
+def test_data_says_what_was_read_and_writes_a_split(shop, done, tmp_path):
+    words = ("data", shop, "--columns", "user=uid")
+    said = done(*words)
     assert "split random: train" in said.out
     assert "digest " in said.out
-    assert main([*words, "--write", "parts", str(tmp_path / "out")]) == 0
-    assert main(["data", str(tmp_path / "out")]) == 0
-    again = capsys.readouterr()
+    done(*words, "--write", "parts", tmp_path / "out")
+    again = done("data", tmp_path / "out")
     assert "split given, as the data has a column part" in again.err
     counts = said.out.splitlines()[0].partition("split random: ")[2]
     assert f"split given: {counts}" in again.out
@@ -124,19 +101,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_is_one_line_and_writes_nothing(case, shop, tmp_path, capsys):
+def test_bad_input_is_one_line_and_writes_nothing(case, shop, call, tmp_path):
     path, more, line = REFUSED[case]
     command = (("run", "few"), ("train",), ("data",))[len(case) % 3]
     named = () if case == "no such columns" else ("--columns", "user=uid")
-    out = tmp_path / "out"
-    dataset = [path or shop] if command == ("data",) else ["--dataset", path or shop]
-    where = ["--write", "parts"] if command == ("data",) else ["--out"]
-    assert main([*command, *dataset, *named, *more, *where, str(out)]) == 2
-    errors = [
-        text
-        for text in capsys.readouterr().err.splitlines()
-        if not text.startswith("corner-shop: ")  # what was read
-    ]
+    out, dataset = tmp_path / "out", tmp_path / path if path else shop
+    words = (dataset, *named, *more)
+    if command == ("data",):
+        called = call("data", *words, "--write", "parts", out)
+    else:
+        called = call(*command, "--dataset", *words, "--out", out)
+    assert called.status == 2
+    read = "corner-shop: "  # what was read
+    errors = [text for text in called.err.splitlines() if not text.startswith(read)]
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
     assert line in errors[0]
@@ -156,16 +133,16 @@ def test_a_gz_that_unpacks_to_too_much_ends_the_command(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_the_arm_that_the_data_cannot_have_is_named(tmp_path, capsys):
+def test_the_arm_that_the_data_cannot_have_is_named(call, tmp_path):
     """Without tables of users an arm without a history has nothing to encode."""
     rows = [(f"u{u}", f"i{i}", u + i) for u in range(30) for i in range(u % 2, 60, 2)]
 
-    def refused(grid, rows):
+    def line(grid, rows):
         path = write(tmp_path / f"{grid}.csv", csv_text(rows, HEADER[:19]))
-        words = ["run", grid, "--dataset", str(path), "--show"]
-        assert main([*words, "--out", str(tmp_path / "out")]) == 2
-        return capsys.readouterr().err.splitlines()[-1]
+        called = call("run", grid, "--dataset", path, "--show", "--out", tmp_path / "o")
+        assert called.status == 2
+        return called.err.splitlines()[-1]
 
-    assert refused("history", rows).startswith("error: arm encoder-none: the user tow")
+    assert line("history", rows).startswith("error: arm encoder-none: the user tow")
     few = [row for row in rows if len(row[1]) == 2]  # ten items: no arm's fault
-    assert refused("few", few).startswith("error: k = 20 is above the number of items")
+    assert line("few", few).startswith("error: k = 20 is above the number of items")

@@ -1,23 +1,64 @@
-"""Processes that train one run together: how they meet, and their numbers."""
+"""Devices and processes that train one run together: how they meet; their numbers."""
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from experiments import runs
 from experiments.engine import processes as module
 from experiments.engine.processes import Place, meet
+from research.files import read_json
+from research.train.loop import NotFinite
 from research.types import InputError
-from tests.experiments.made import contents, runs_of
-from tests.experiments.test_bad_input import refused
-from tests.experiments.test_devices import WORDS, vectors_of
+from tests.experiments.made import contents, refused, runs_of
+from tests.process import started
+from tests.train.test_mesh import run_on
 
 RUN = {"run": "0123456789ab"}
+# Of no arm of the tests' own: another process doesn't know those. Without a ReLU, near
+# whose kink training would magnify rounding.
+WORDS = (
+    *("train", "--arm", "in-batch+logq", "--dim", "8", "--user-hidden"),
+    *("--item-hidden", "--history", "5", "--batch", "128", "--epochs", "2"),
+)
+
+
+def vectors_of(out):
+    """A run's folder and its vectors, by side."""
+    (path,) = out.glob("runs/*/train/*/vectors.npz")
+    return path.parent, dict(np.load(path))
+
+
+def test_training_is_told_how_many_devices(call, tmp_path, monkeypatch):
+    told = []
+
+    def train(prepared, on_epoch, validate, devices, checkpoint):
+        told.append(devices)
+        return [NotFinite("seen enough")]
+
+    monkeypatch.setattr(runs, "train_together", train)
+    monkeypatch.setattr("research.train.mesh.jax.devices", lambda: ["cpu"] * 4)
+    monkeypatch.setattr("research.train.mesh.jax.make_mesh", lambda *a, **k: None)
+    for words in ((), ("--devices", "4")):
+        called = call("train", "--arm", "tiny", *words, "--out", tmp_path)
+        assert called.status == 1
+    assert told == [1, 4]
+
+
+@pytest.mark.slow
+def test_four_devices_give_the_vectors_of_one(done, data, tmp_path):
+    where = ("--data-dir", str(data), "--out", str(tmp_path / "four"))
+    run_on(4, "experiments", *WORDS, *where, "--devices", "4")
+    done(*WORDS, "--out", tmp_path / "one")
+    (many, found), (one, expected) = (vectors_of(tmp_path / n) for n in ("four", "one"))
+    assert many.name == one.name, "how many devices there were makes no other run"
+    assert read_json(many / "env.json")["devices"] == 4
+    assert read_json(one / "env.json")["devices"] == 1
+    for side in ("users", "items"):
+        np.testing.assert_allclose(found[side], expected[side], atol=1e-5)
 
 
 def free_port() -> int:
@@ -153,32 +194,6 @@ def test_process_0_leaves_last(address):
     other.join()
 
 
-TWO = ("--processes", "2")
-BAD = [
-    (("--processes", "0"), ("processes is 0", "at least 1")),
-    (
-        (*TWO, "--process-id", "2", "--coordinator", "h:1"),
-        ("process_id is 2", "[0, 2)"),
-    ),
-    (TWO, ("2 processes", "HOST:PORT")),
-    (("--coordinator", "h:1"), ("--processes above 1",)),
-    ((*TWO, "--coordinator", "here"), ("'here'", "HOST:PORT")),
-    ((*TWO, "--coordinator", "here:65536"), ("'here:65536'", "HOST:PORT")),
-    ((*TWO, "--coordinator", "h:1", "--devices", "2"), ("devices is 2", "--processes")),
-    (
-        (*TWO, "--coordinator", "h:1", "--model", "popularity"),
-        ("processes is 2", "model popularity"),
-    ),
-]
-
-
-@pytest.mark.parametrize(("words", "parts"), BAD)
-def test_a_place_that_cant_be_meant(words, parts, call, tmp_path):
-    start = ("train",) if "--model" in words else ("train", "--arm", "tiny")
-    refused(call(*start, *words, "--out", tmp_path / "out"), *parts)
-    assert contents(tmp_path) == {}
-
-
 def test_a_process_that_waits_in_vain_writes_nothing(
     call, tmp_path, address, monkeypatch
 ):
@@ -190,27 +205,21 @@ def test_a_process_that_waits_in_vain_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def started(address, number, data, out, *words):
+def one_of_two(address, number, data, out, *words):
     """One of two processes, which run by themselves."""
-    call = [sys.executable, "-m", "experiments", *WORDS, "--data-dir", str(data)]
-    place = ["--processes", "2", "--process-id", str(number), "--coordinator", address]
-    return subprocess.Popen(
-        [*call, *place, "--out", str(out), *words],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    place = ("--processes", "2", "--process-id", number, "--coordinator", address)
+    where = ("--data-dir", data, "--out", out)
+    return started(("-m", "experiments"), *WORDS, *where, *place, *words)
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_vectors_of_one(call, data, tmp_path, address):
-    both = [started(address, n, data, tmp_path / str(n)) for n in range(2)]
+def test_two_processes_give_the_vectors_of_one(call, done, data, tmp_path, address):
+    both = [one_of_two(address, n, data, tmp_path / str(n)) for n in range(2)]
     told = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert not (tmp_path / "1").exists(), "process 0 alone writes"
     assert not any(tmp_path.glob("cache/compiled/*")), "no process is to be ahead"
-    assert call(*WORDS, "--out", tmp_path / "one").status == 0
+    done(*WORDS, "--out", tmp_path / "one")
     (_, found), (_, expected) = (vectors_of(tmp_path / name) for name in ("0", "one"))
     for side in ("users", "items"):
         np.testing.assert_allclose(found[side], expected[side], atol=1e-5)
@@ -221,7 +230,7 @@ def test_two_processes_give_the_vectors_of_one(call, data, tmp_path, address):
 @pytest.mark.slow
 def test_a_process_that_is_lost_fails_the_run_of_the_other(data, tmp_path, address):
     words = ("--epochs", "100000")
-    both = [started(address, n, data, tmp_path / str(n), *words) for n in range(2)]
+    both = [one_of_two(address, n, data, tmp_path / str(n), *words) for n in range(2)]
     assert both[1].stdout.readline().startswith("[Gloo]"), "they have begun to train"
     both[1].kill()
     both[1].communicate()

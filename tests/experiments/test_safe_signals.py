@@ -12,24 +12,10 @@ import pytest
 from experiments.commands.signals import Stopped, stopped
 from research.files import PART, replace, sweep
 from tests.experiments.made import contents, runs_of
-from tests.process import python
+from tests.process import python, started
 
-# The command line with the tiny grids, as a program that signals end.
-ROOT = Path(__file__).parents[2]  # whose tests the program imports
-PROGRAM = """
-import sys
-from experiments.__main__ import main
-from experiments.arms import ARMS
-from experiments.grids import GRIDS
-from tests.experiments.conftest import _grids
-from tests.experiments.made import TINY
-ARMS.update(TINY)
-ARMS["tiny-long"] = {**TINY["tiny"], "epochs": 1000000}
-GRIDS.update({grid.name: grid for grid in _grids()})
-if __name__ == "__main__":
-    sys.exit(main())
-"""
-# The same frame around a command that only sleeps, so that it starts in no time.
+PROGRAM = ("-m", "tests.experiments.program")
+# The command line around a command that only sleeps, so that it starts in no time.
 SLEEPS = """
 import sys, time
 from pathlib import Path
@@ -74,17 +60,6 @@ def skip_if_ignored(number):
     """Skips a test of a signal that its processes inherit as ignored, as with nohup."""
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("who started the tests ignores this signal")
-
-
-def started(code, *words, **options):
-    return subprocess.Popen(
-        [sys.executable, *code, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        **options,
-    )
 
 
 def ends(number, code, *words):
@@ -276,10 +251,9 @@ def test_a_worker_ends_with_its_parent(tmp_path):
 @pytest.mark.parametrize("number", [*STATUS, signal.SIGKILL])
 def test_a_grid_that_is_ended_leaves_no_process_and_no_part(number, data, tmp_path):
     skip_if_ignored(number)
-    (tmp_path / "program.py").write_text(PROGRAM)
     out = tmp_path / "out"
     words = ("run", "killed", "--jobs", "2", "--data-dir", data, "--out", out)
-    process = started((tmp_path / "program.py",), *words, start_new_session=True)
+    process = started(PROGRAM, *words, start_new_session=True)
     lines = [process.stdout.readline() for _ in range(3)]
     assert "[2/3]" in lines[2], lines
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()

@@ -1,8 +1,6 @@
 """Two processes on one output folder: no run is done twice, and none is lost."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 
@@ -12,18 +10,15 @@ from research.config import Config
 from research.report.records import load_records
 from research.serving import AS_TRAINED, Serving
 from tests.experiments.made import contents, runs_of
+from tests.experiments.test_safe_signals import PROGRAM
+from tests.process import started
 
 ONE, TWO = "0123456789ab", "ba9876543210"
 
 
 def elsewhere(code, *words):
     """A process that runs code, and says a line when it has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = started(("-c", code), *words, stdin=subprocess.PIPE)
     assert process.stdout.readline() == "begun\n"
     return process
 
@@ -71,29 +66,24 @@ with alone(Path(sys.argv[1])):
         assert not (tmp_path / "not there").exists()
 
 
-def test_a_run_that_another_process_finished_is_not_due(call, tmp_path):
-    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "--out", tmp_path)
-    assert call(*words).status == 0
-    (folder,) = runs_of(tmp_path, "few")
+def test_a_run_that_another_process_finished_is_not_due(few):
+    folder = runs_of(few, "few")[0]
     config = Config(model="popularity")
     run = Run(config, (AS_TRAINED, Serving(1.0)), folder, "popularity")
     assert still_due(run).servings == (Serving(1.0),)
     assert still_due(run._replace(servings=(AS_TRAINED,))) is None
     other = folder.parents[1] / "warm" / f"popularity-{folder.name[-12:]}"
     assert still_due(run._replace(servings=(AS_TRAINED,), folder=other)) is None
-    assert still_due(run._replace(save=tmp_path)).save == tmp_path
+    assert still_due(run._replace(save=few)).save == few
 
 
-def test_a_run_that_another_process_is_at_is_waited_for(call, tmp_path):
-    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "--out", tmp_path)
-    assert call(*words).status == 0
-    (folder,) = runs_of(tmp_path, "few")
+def test_a_run_that_another_process_is_at_is_waited_for(done, few):
+    folder = runs_of(few, "few")[0]
     (folder / "metrics.json").unlink()
     code = HOLDS.replace(ONE, folder.name[-12:])
     code = code.replace("sys.stdin.read()", "import time; time.sleep(1)")
-    other = elsewhere(code, tmp_path / "runs")
-    called = call(*words)
-    assert called.status == 0
+    other = elsewhere(code, few / "runs")
+    called = done("run", "few", "--out", few)
     assert called.err == "a run is done by another process: waiting for it\n"
     assert "[1/1] popularity: R@20" in called.out, "it was left undone"
     other.communicate()
@@ -101,21 +91,8 @@ def test_a_run_that_another_process_is_at_is_waited_for(call, tmp_path):
 
 @pytest.mark.slow
 def test_two_grids_at_once_are_one_grid(data, tmp_path):
-    code = """
-import sys
-from experiments.__main__ import main
-from experiments.arms import ARMS
-from experiments.grids import GRIDS
-from tests.experiments.conftest import _grids
-from tests.experiments.made import TINY
-ARMS.update(TINY)
-GRIDS.update({grid.name: grid for grid in _grids()})
-print("begun", flush=True)
-sys.exit(main(sys.argv[1:]))
-"""
     words = ("run", "warm", "--jobs", "1", "--data-dir", data, "--out", tmp_path)
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    both = [elsewhere(code, *words) for _ in range(2)]
+    both = [started(PROGRAM, *words) for _ in range(2)]
     told = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     done = [line for text in told for line in text.splitlines() if ": R@20 " in line]

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from experiments.arms import ARMS
 from experiments.grids import GRIDS
 from experiments.output.whole import of_common_seeds, whole_cells
@@ -92,104 +94,105 @@ def test_a_table_has_arms_of_chosen_values_alone_or_arms_at_the_grids_own():
     assert 7 not in own.values()
 
 
-def test_tables_are_over_the_seeds_that_most_rows_have(capsys):
-    made = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 1)]
-    results = [RunResult(arm, {}, seed) for arm, seed in made]
-    kept = of_common_seeds(results, "few")
-    assert [(r.arm, r.seed) for r in kept] == [("a", 0), ("b", 0)]
-    assert "over 1 of the seeds, 2 of 5 runs; c left out" in capsys.readouterr().err
-    assert of_common_seeds(results[:3], "few") == results[:3]
-    assert capsys.readouterr().err == ""
+# Seeds that are there of each arm; those that the tables are over; what is said.
+SEEDS = {
+    "those that most rows have": (
+        {"a": (0, 1, 2), "b": (0,), "c": (1,)},
+        {"a": (0,), "b": (0,)},
+        "over 1 of the seeds, 2 of 5 runs; c left out",
+    ),
+    "all rows have them": ({"a": (0, 1, 2)}, {"a": (0, 1, 2)}, ""),
+    "an arm of one seed takes none from the others": (
+        {"a": (0, 1, 2), "b": (0, 1, 2), "c": (0,)},
+        {"a": (0, 1, 2), "b": (0, 1, 2)},
+        "c left out, with fewer",
+    ),
+    "of two": (
+        {"a": (0, 1, 2), "b": (0,)},
+        {"a": (0,), "b": (0,)},
+        "over 1 of the seeds",
+    ),
+    "most rows lack seed 0": (
+        {"popularity": (0, 1, 2), "a": (1, 2), "b": (1, 2), "c": (0,)},
+        {"popularity": (1, 2), "a": (1, 2), "b": (1, 2)},
+        "over 2 of the seeds, 6 of 8 runs; c left out",
+    ),
+    "none": ({}, {}, ""),
+}
 
 
-def test_an_arm_of_one_seed_takes_none_from_the_others(capsys):
-    results = [RunResult(arm, {}, seed) for arm in "ab" for seed in range(3)]
-    kept = of_common_seeds([*results, RunResult("c", {}, 0)], "few")
-    assert kept == results
-    assert "c left out, with fewer" in capsys.readouterr().err
-    two = [*results[:3], RunResult("b", {}, 0)]
-    assert [(r.arm, r.seed) for r in of_common_seeds(two)] == [("a", 0), ("b", 0)]
+def results_of(rows):
+    return [RunResult(arm, {}, seed) for arm, seeds in rows.items() for seed in seeds]
 
 
-def test_where_most_rows_lack_seed_0_the_others_are_taken(capsys):
-    rows = {"popularity": (0, 1, 2), "a": (1, 2), "b": (1, 2), "c": (0,)}
-    results = [
-        RunResult(arm, {}, seed) for arm, seeds in rows.items() for seed in seeds
-    ]
-    kept = of_common_seeds(results, "few")
-    arms = ("popularity", "a", "b")
-    assert [(r.arm, r.seed) for r in kept] == [(arm, n) for arm in arms for n in (1, 2)]
-    assert "over 2 of the seeds, 6 of 8 runs; c left out" in capsys.readouterr().err
-    assert of_common_seeds([]) == []
+@pytest.mark.parametrize("case", SEEDS)
+def test_tables_are_over_common_seeds(case, capsys):
+    rows, kept, said = SEEDS[case]
+    assert of_common_seeds(results_of(rows), "few") == results_of(kept)
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(told) == bool(said)
 
 
 def test_a_baseline_without_a_seed_does_not_decide_the_number_of_seeds():
     """Its one run stands for every seed that is asked for."""
     rows = {"popularity": 3, "ease": 3, "in-batch": 3, "in-batch+logq": 2, "mixed": 2}
-    results = [RunResult(arm, {}, seed) for arm, n in rows.items() for seed in range(n)]
-    kept = of_common_seeds(results)
-    assert [(r.arm, r.seed) for r in kept] == [(arm, n) for arm in rows for n in (0, 1)]
+    results = results_of({arm: range(n) for arm, n in rows.items()})
+    assert of_common_seeds(results) == results_of(dict.fromkeys(rows, (0, 1)))
     alone = [r for r in results if r.arm in ("popularity", "ease")]
     assert of_common_seeds(alone) == alone
 
 
-def test_without_the_reference_the_first_arm_is_one(call, tmp_path, monkeypatch):
-    monkeypatch.setitem(ARMS, "tiny-long", {**TINY["tiny"], "dim": 4})
+def test_without_the_reference_the_first_arm_is_one(done, tmp_path, monkeypatch):
+    monkeypatch.setitem(ARMS, "tiny-long", {**TINY["tiny"], "epochs": 3})
     words = ("run", "killed", "--out", tmp_path, "--arms")
-    assert call(*words, "tiny", "--seeds", "1").status == 0
-    called = call(*words, "tiny-long", "tiny+logq", "--seeds", "2")
+    done(*words, "tiny", "--seeds", "1")
+    called = done(*words, "tiny-long", "tiny+logq", "--seeds", "2")
     assert "without tiny, differences are from tiny-long\n" in called.out
     frame = read_table(tmp_path / "tables" / "ml-100k" / "killed.csv")
     assert set(frame.against) == {"", "tiny-long"}
-    called = call("report", "killed", "--out", tmp_path)
+    done("report", "killed", "--out", tmp_path)
     again = read_table(tmp_path / "tables" / "ml-100k" / "killed.csv")
     assert again.equals(frame), "records keep the reference"
 
 
-def test_a_run_of_one_arm_leaves_the_tables_of_all(call, tmp_path):
-    words = ("run", "few", "--out", tmp_path)
-    assert call(*words).status == 0
+def test_a_run_of_one_arm_leaves_the_tables_of_all(done, few):
     derived = ("tables", "figures", "records", "runs/ml-100k")
-    before = {n: b for n, b in contents(tmp_path).items() if n.startswith(derived)}
+    before = {n: b for n, b in contents(few).items() if n.startswith(derived)}
     assert len(before) > 5
-    called = call(*words, "--arms", "tiny", "--seeds", "1")
-    assert (called.status, called.err) == (0, "")
-    after = {n: b for n, b in contents(tmp_path).items() if n.startswith(derived)}
+    called = done("run", "few", "--arms", "tiny", "--seeds", "1", "--out", few)
+    assert called.err == ""
+    after = {n: b for n, b in contents(few).items() if n.startswith(derived)}
     assert after == before
 
 
-def test_a_smoke_run_lies_apart(call, tmp_path):
-    arms = ("--seeds", "1", "--arms", "popularity", "--out", tmp_path)
-    assert call("run", "few", *arms).status == 0
-    before = contents(tmp_path)
-    assert call("run", "few", *arms, "--quick").status == 0
-    after = contents(tmp_path)
+def test_a_smoke_run_lies_apart(call, done, few):
+    before = contents(few)
+    arms = ("--seeds", "1", "--arms", "popularity", "--quick")
+    done("run", "few", *arms, "--out", few)
+    after = contents(few)
     assert {n: after[n] for n in before} == before
     assert {n.split("/")[0] for n in after.keys() - before.keys()} == {"quick"}
-    assert call("check", "--results", tmp_path / "quick").status == 0
-    report = "report", "few", "--out", tmp_path / "quick"
-    assert call(*report).status == 0
-    (tmp_path / "quick" / "records" / "ml-100k" / "few.npz").unlink()
+    done("check", "--results", few / "quick")
+    report = "report", "few", "--out", few / "quick"
+    done(*report)
+    (few / "quick" / "records" / "ml-100k" / "few.npz").unlink()
     refused = call(*report)
     assert refused.status == 2
-    assert f"run few --dataset ml-100k --out {tmp_path} --quick gathers" in refused.err
+    assert f"run few --dataset ml-100k --out {few} --quick gathers" in refused.err
 
 
-def test_records_of_runs_that_were_lost_are_named_with_their_command(call, tmp_path):
-    words = ("--seeds", "1", "--arms", "popularity", "tiny", "--out", tmp_path)
-    assert call("run", "few", *words).status == 0
-    records = tmp_path / "records" / "ml-100k" / "few.npz"
-    made = records.read_bytes()
+def test_records_of_runs_that_were_lost_are_named_with_their_command(call, done, few):
+    records = few / "records" / "ml-100k" / "few.npz"
+    table = few / "tables" / "ml-100k" / "few.csv"
+    made, rows = table.read_bytes(), len(load_records(records))
     records.unlink()
-    called = call("report", "few", "--out", tmp_path)
+    table.unlink()
+    called = call("report", "few", "--out", few)
     assert called.status == 2
-    command = f"run few --dataset ml-100k --out {tmp_path} gathers them"
+    command = f"run few --dataset ml-100k --out {few} gathers them"
     assert command in called.err
-    again = call("run", "few", "--arms", "popularity", "--out", tmp_path)
-    assert again.status == 0
-    assert {r.arm for r in load_records(records)} == {"popularity", "tiny"}
-    assert {r.seed for r in load_records(records)} == {0, 1}, "of popularity"
-    assert made != records.read_bytes()
-    frame = read_table(tmp_path / "tables" / "ml-100k" / "few.csv")
-    assert set(frame.arm) == {"popularity", "tiny"}
-    assert len(runs_of(tmp_path, "few")) == 2
+    done("run", "few", "--arms", "popularity", "--out", few)
+    assert len(load_records(records)) == rows, "of every arm"
+    assert table.read_bytes() == made
+    assert len(runs_of(few, "few")) == 5

@@ -73,9 +73,8 @@ def test_one_run(call, data, tmp_path, untrained):
     ["--loss llpauc", "--negatives rank-band:5,low=5,high=9"],
     ids=["values", "model"],
 )
-def test_a_run_whose_state_depends_on_values_or_on_the_model(call, tmp_path, words):
-    called = call("train", *words.split(), "--out", tmp_path / "out", "--show")
-    assert called.status == 0, called.err
+def test_a_run_whose_state_depends_on_values_or_on_the_model(done, tmp_path, words):
+    called = done("train", *words.split(), "--out", tmp_path / "out", "--show")
     assert value_of(lines_of(called), "parameters").endswith("in all")
 
 
@@ -90,10 +89,9 @@ def test_a_grid(call, tmp_path, untrained):
     assert lines[-1].endswith("baselines apart")
 
 
-def test_time_comes_from_finished_runs_of_the_shape(call, tmp_path):
-    words = ("train", "--out", tmp_path / "out", "--arm")
-    assert call(*words, "tiny").status == 0
-    (run,) = runs_of(tmp_path / "out", "train")
+def test_time_comes_from_finished_runs_of_the_shape(call, tiny, tmp_path):
+    words = ("train", "--out", tiny, "--arm")
+    (run,) = runs_of(tiny, "train")
     env = (run / "env.json").read_text()
     seconds = re.sub(r'"run_seconds": [\d.e-]+', '"run_seconds": 70.0', env)
     (run / "env.json").write_text(

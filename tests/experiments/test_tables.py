@@ -1,6 +1,5 @@
 """The table of a grid: its columns, its holes, what it leaves out, and the check."""
 
-import functools
 import io
 from pathlib import Path
 
@@ -14,13 +13,12 @@ from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
 from experiments.collect import BRIEF, brief
-from experiments.grid import Grid
+from experiments.grid import Contrast, Grid
 from experiments.grids import GRIDS
+from experiments.lookup import find
 from experiments.studies import STUDIES
 from research.config import Config
-from research.evaluate.metrics import METRICS, Metric, PageColumn
 from research.files import read_json
-from research.registry import deferred
 from research.report.pages import QUICK_MARK, read_table, write_report
 from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
@@ -30,6 +28,7 @@ from research.report.records import (
     read_header,
     save_records,
 )
+from research.types import InputError
 from tests.experiments.made import SMALL, contents, runs_of
 from tests.report.made import made_rows
 
@@ -40,18 +39,6 @@ SHOWN = {
     "recall_item", "coverage", "gini", "ild", "novelty", "train_count",
 }  # fmt: skip
 COMMITTED = Path(__file__).parents[2] / "results"
-
-
-@pytest.fixture
-def tables(call, tmp_path):
-    """Runs a grid; gives what it printed and its table."""
-
-    def tables(grid, *words) -> tuple:
-        called = call("run", grid, "--out", tmp_path, *words)
-        path = tmp_path / "tables" / "ml-100k" / f"{grid}.csv"
-        return called, read_table(path)
-
-    return tables
 
 
 def test_columns_of_a_table(made_few):
@@ -93,41 +80,42 @@ def test_the_means_are_those_of_the_runs(made_few):
                 )
 
 
-def test_a_report_is_of_every_split_that_there_are_records_of(call, tmp_path):
+def test_a_report_is_of_every_split_that_there_are_records_of(done, tmp_path):
     for split in ("ratio", "last"):
         words = ("--arms", "popularity", "--split", split, "--out", tmp_path)
-        assert call("run", "few", *words).status == 0
+        done("run", "few", *words)
     names = {f"ml-100k/few{split}.csv" for split in ("", "-last")}
     for grids in (("few",), ()):
         for name in names:
             (tmp_path / "tables" / name).unlink()
-        assert call("report", *grids, "--out", tmp_path).status == 0
+        done("report", *grids, "--out", tmp_path)
         assert names <= set(contents(tmp_path / "tables"))
 
 
-def test_other_runs_are_counted_on_one_line(tables, tmp_path):
-    called, frame = tables("few", "--seeds", "2", "--arms", "popularity", "tiny")
-    assert "ignored" not in called.out
-    called, frame = tables("few", "--seeds", "1", "--arms", "popularity")
-    assert "ignored" not in called.out
-    assert set(frame["arm"]) == {"popularity", "tiny"}, "nothing is taken away"
-    assert set(frame["seeds"]) == {2}
-    for n, folder in enumerate(runs_of(tmp_path, "few")):
+def test_other_runs_are_counted_on_one_line(done, few):
+    words = ("run", "few", "--seeds", "1", "--arms", "popularity", "--out", few)
+    path = few / "tables" / "ml-100k" / "few.csv"
+    whole = path.read_bytes()
+    assert "ignored" not in done(*words).out
+    assert path.read_bytes() == whole, "nothing is taken away"
+    for n, folder in enumerate(runs_of(few, "few")):
         if folder.name.startswith("tiny"):  # of other settings, as it were
             folder.rename(folder.with_name(f"tiny-{n:012}"))
-    called, frame = tables("few", "--seeds", "1", "--arms", "popularity")
+    called = done(*words)
     (line,) = [text for text in called.out.splitlines() if "ignored" in text]
-    assert line == "2 other runs in the grid's folder were ignored"
-    assert set(frame["arm"]) == {"popularity"}
-    assert set(frame["seeds"]) == {1}
+    assert line == "4 other runs in the grid's folder were ignored"
+    assert set(read_table(path)["arm"]) == {"popularity"}
+    assert set(read_table(path)["seeds"]) == {1}
     assert "no differences: the reference tiny has no finished run here" in called.out
 
 
-def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
-    called, frame = tables("holed", "--seeds", "1")
+def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(call, tmp_path):
+    words = ("run", "holed", "--seeds", "1", "--out", tmp_path)
+    called = call(*words)
+    frame = read_table(tmp_path / "tables" / "ml-100k" / "holed.csv")
     assert called.status == 1
-    failed = [f for f in runs_of(tmp_path, "holed") if (f / "failed.json").is_file()]
-    (folder,) = failed
+    folders = runs_of(tmp_path, "holed")
+    (folder,) = (f for f in folders if (f / "failed.json").is_file())
     reason = read_json(folder / "failed.json")["reason"]
     assert reason.startswith("loss not finite at step ")
     assert reason.removeprefix("loss not finite at step ").isdigit()
@@ -143,12 +131,12 @@ def test_a_loss_that_isnt_finite_is_a_hole_with_its_reason(tables, tmp_path):
     (row,) = [line for line in text.splitlines() if "exploding" in line]
     assert f"failed: {reason}" in row
     # a failed run isn't a finished one: it alone is tried again
-    again, _ = tables("holed", "--seeds", "1")
+    again = call(*words)
     assert again.status == 1
     assert "holed: 2 runs, 1 finished already, 1 to do" in again.out
 
 
-def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
+def test_a_run_that_succeeds_is_failed_no_more(call, done, tmp_path, monkeypatch):
     words = ("run", "few", "--arms", "tiny", "--seeds", "1", "--out", tmp_path)
 
     def broken(*_):
@@ -162,7 +150,7 @@ def test_a_run_that_succeeds_is_failed_no_more(call, tmp_path, monkeypatch):
     assert "none left" in called.out
     (folder,) = runs_of(tmp_path, "few")
     assert "none left" in read_json(folder / "failed.json")["reason"]
-    assert call(*words).status == 0
+    done(*words)
     assert not (folder / "failed.json").exists()
 
 
@@ -198,9 +186,8 @@ def test_a_quick_run_says_that_it_is_one(results):
         assert config["seed"] == 0
 
 
-def test_check_passes_on_what_was_derived(results, call):
-    called = call("check", "--results", results)
-    assert called.status == 0
+def test_check_passes_on_what_was_derived(results, done):
+    called = done("check", "--results", results)
     tables = [f"tables/ml-100k/ssb{e}" for e in ("-contrasts.csv", "-contrasts.md")]
     tables += ["tables/ml-100k/ssb.csv", "tables/ml-100k/ssb.md"]
     figures = [f"figures/ml-100k/ssb-arms{end}" for end in (".csv", ".png")]
@@ -209,33 +196,15 @@ def test_check_passes_on_what_was_derived(results, call):
     assert last == "6 of 6 files follow from the records"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tables/ml-100k/ssb.csv",
-        "tables/ml-100k/ssb-contrasts.csv",
-        "figures/ml-100k/ssb-arms.csv",
-    ],
-)
-def test_check_fails_on_one_digit(name, results, call):
-    path = results / name
+def one_digit_more(path):
     whole = path.read_text()
     at = max(n for n, char in enumerate(whole) if char.isdigit())
-    try:
-        digit = str((int(whole[at]) + 1) % 10)
-        path.write_text(whole[:at] + digit + whole[at + 1 :])
-        called = call("check", "--results", results)
-    finally:
-        path.write_text(whole)
-    assert called.status == 1
-    assert f"DIFFERENT  {name}" in called.out
-    assert called.out.endswith("\n5 of 6 files follow from the records\n")
+    digit = str((int(whole[at]) + 1) % 10)
+    path.write_text(whole[:at] + digit + whole[at + 1 :])
 
 
-def test_check_fails_on_a_picture_with_another_title(results, call):
+def another_title(path):
     """The code no longer has this title; the points are the same."""
-    path = results / "figures" / "ml-100k" / "ssb-arms.png"
-    whole = path.read_bytes()
     with Image.open(path) as picture:
         words = picture.info[DESCRIPTION]
         assert "Paired differences from" in words
@@ -243,14 +212,29 @@ def test_check_fails_on_a_picture_with_another_title(results, call):
         info.add_itxt(DESCRIPTION, words.replace("Paired differences", "Others"))
         altered = io.BytesIO()
         picture.save(altered, "png", pnginfo=info)
+    path.write_bytes(altered.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("tables/ml-100k/ssb.csv", one_digit_more),
+        ("tables/ml-100k/ssb-contrasts.csv", one_digit_more),
+        ("figures/ml-100k/ssb-arms.csv", one_digit_more),
+        ("figures/ml-100k/ssb-arms.png", another_title),
+    ],
+)
+def test_check_fails_on_one_digit_or_another_title(name, change, results, call):
+    path = results / name
+    whole = path.read_bytes()
     try:
-        path.write_bytes(altered.getvalue())
+        change(path)
         called = call("check", "--results", results)
     finally:
         path.write_bytes(whole)
     assert called.status == 1
-    assert "DIFFERENT  figures/ml-100k/ssb-arms.png" in called.out
-    assert called.out.count("same") == 5
+    assert f"DIFFERENT  {name}" in called.out
+    assert called.out.endswith("\n5 of 6 files follow from the records\n")
 
 
 @pytest.mark.slow
@@ -294,62 +278,53 @@ def test_no_table_is_committed_without_its_records():
         assert (path.parent.name, stem) in recorded
 
 
-def test_report_derives_the_same_files_anew(results, call):
+def test_report_derives_the_same_files_anew(results, done):
     before = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     for name in before:
         (results / name).unlink()
-    called = call("report", "--out", results)
-    assert called.status == 0
+    called = done("report", "--out", results)
     assert called.out.count("wrote ") == 7
     after = contents(results, "tables/**/*") | contents(results, "figures/**/*.csv")
     assert after == before
 
 
-def shown_ends(run):
-    """A column: how far the indices of a list's first and second item are apart."""
-    return np.abs(np.diff(run.shown[:, :2], axis=1))[:, 0].astype(np.float64)
-
-
-ENDS = Metric(
-    label="distance of the first two",
-    help="distance of the first two items' indices",
-    unit="indices",
-    page=PageColumn("ends", ".2f"),
-    cutoffs=(20,),
-    column="ends",
-    measure=shown_ends,
+VALUES = (0.1, 0.2)
+TOY = Grid(
+    name="toy-grid",
+    question="Which temperature is best?",
+    arms=("tiny",),
+    reference="tiny",
+    minutes="0",
+    seeds=2,
+    arm_sweeps={"tiny": ({"temperature": VALUES},)},
+    note="A toy's numbers say nothing.",
+    contrasts=(
+        Contrast("tiny", "tiny", "recall", 20, *({"temperature": t} for t in VALUES)),
+    ),
 )
 
 
-def test_training_measures_it_and_the_grid_shows_it(call, tmp_path, monkeypatch):
-    figure = deferred("research.report.figures:arms_figure")
-    grid = Grid(
-        name="own",
-        question="Is it shown?",
-        arms=("popularity", "tiny"),
-        reference="tiny",
-        seeds=1,
-        minutes="0",
-        swept={},
-        figures={"ends": functools.partial(figure, across="ends")},
-    )
-    monkeypatch.setitem(GRIDS, grid.name, grid)
-    with METRICS.added("ends", ENDS):
-        assert call("run", "own", "--out", tmp_path).status == 0
-    runs = [read_json(folder / "metrics.json") for folder in runs_of(tmp_path, "own")]
-    frame = read_table(tmp_path / "tables" / "ml-100k" / "own.csv")
-    means = frame[frame.metric == "ends"]["mean"].tolist()
-    # the record holds the column in half precision
-    assert sorted(run["ends"]["20"] for run in runs) == pytest.approx(
-        sorted(means), rel=1e-3
-    )
-    text = (tmp_path / "tables" / "ml-100k" / "own.md").read_text()
-    assert " | ends |" in text
-    assert all(f" | {mean:.2f} |" in text for mean in means)
-    points = pd.read_csv(tmp_path / "figures" / "ml-100k" / "own-ends.csv")
-    assert points.ends.tolist() == means
-    svg = tmp_path / "figures" / "ml-100k" / "own-ends.png"
-    assert svg.stat().st_size > 10_000
+def test_a_grid_from_outside_of_one_arm_draws_its_contrasts(done, tmp_path):
+    """No other arm differs from the reference: its usual figure would be empty."""
+    with GRIDS.added("toy-grid", TOY):
+        done("run", "toy-grid", "--out", tmp_path)
+        frame = read_table(tmp_path / "tables" / "ml-100k" / "toy-grid.csv")
+        assert np.unique(frame["temperature"]).tolist() == list(VALUES)
+        page = (tmp_path / "tables" / "ml-100k" / "toy-grid.md").read_text()
+        assert TOY.question in page
+        assert TOY.note in page
+        points = tmp_path / "figures" / "ml-100k" / "toy-grid-arms.csv"
+        assert pd.read_csv(points).id.tolist() == [TOY.contrasts[0].id]
+        derived = ("tables/**/toy-grid*", "figures/**/toy-grid*")
+        made = {n: b for where in derived for n, b in contents(tmp_path, where).items()}
+        for path in made:
+            (tmp_path / path).unlink()
+        done("report", "toy-grid", "--out", tmp_path)
+        assert {name: (tmp_path / name).read_bytes() for name in made} == made
+        checked = done("check", "--results", tmp_path)
+        assert "same  tables/ml-100k/toy-grid.csv" in checked.out
+    with pytest.raises(InputError, match="unknown grid 'toy-grid'"):
+        find("toy-grid")
 
 
 @pytest.mark.parametrize("places", [20, 100])

@@ -9,7 +9,9 @@ from experiments.__main__ import main
 from experiments.grids import GRIDS
 from experiments.lookup import experiments
 from experiments.pages.overview import write_overview
+from experiments.resolve import expand
 from experiments.topics import OTHERS, TOPICS, by_topic
+from research.config import Config
 from research.report.predictions import statement_table
 from research.report.records import save_records
 from research.types import InputError
@@ -32,13 +34,16 @@ def test_a_topic_leads_to_headings_that_there_are(topic):
         assert not anchor or anchor in anchors_of(DOCS / page)
 
 
-def test_list_groups_its_rows_under_the_headings(capsys):
+def test_list_groups_every_grid_and_study_under_the_headings(capsys):
     assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    out = capsys.readouterr().out
+    for name, one in experiments().items():
+        assert one.question.split()[0] in out
+        assert name not in GRIDS or str(len(expand(one, Config()))) in out
     place = {}
     headings = {one.heading: topic for topic, one in TOPICS.items()}
     topic = ""
-    for line in lines:
+    for line in out.splitlines():
         topic = headings.get(line.partition(" (docs/")[0].strip(), topic)
         name = line.strip("│ ").partition(" ")[0]
         if line.startswith("│ ") and name in experiments() and line[2] != " ":

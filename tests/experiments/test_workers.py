@@ -30,7 +30,9 @@ def workers(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatch):
+def test_a_killed_worker_costs_its_run_alone(
+    call, done, tmp_path, workers, monkeypatch
+):
     killed = []
 
     def running(self, line):
@@ -55,13 +57,12 @@ def test_a_killed_worker_costs_its_run_alone(call, tmp_path, workers, monkeypatc
     table = tmp_path / "two" / "tables" / "ml-100k" / "killed.md"
     assert f"failed: {KILLED}" in table.read_text()
 
-    again = call(*words, "--jobs", "1")
-    assert again.status == 0
+    again = done(*words, "--jobs", "1")
     assert "killed: 3 runs, 2 finished already, 1 to do" in again.out
     assert not (victim / "failed.json").exists()
 
     # Whoever ran it, in process or in a worker: the same bytes.
-    assert call("run", "killed", "--out", tmp_path / "one", "--jobs", "1").status == 0
+    done("run", "killed", "--out", tmp_path / "one", "--jobs", "1")
     one, two = (
         without_seals(contents(tmp_path / where / "runs")) for where in ("one", "two")
     )

@@ -23,6 +23,7 @@ from experiments.runs import VECTORS
 from research.files import PART, read_arrays
 from research.report.records import CONTENT
 from tests.experiments.made import contents, runs_of, without_seals, write_made_100k
+from tests.experiments.program import LONG
 from tests.experiments.test_safe_signals import PROGRAM, gone, processes_of
 
 KILLS = int(os.environ.get("KILLS", "50"))
@@ -44,14 +45,14 @@ pytestmark = [
 
 
 @contextlib.contextmanager
-def started(program, words, log):
+def started(place, words, log):
     """The command in a group of its own, its checkpoints frequent; ended in the end."""
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
-    env["TWO_TOWER_CACHE"] = str(program.parent / "cache")
-    env |= {SECONDS: "0.2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    env |= {"TWO_TOWER_CACHE": str(place / "cache"), LONG: str(EPOCHS), SECONDS: "0.2"}
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
     env["RAY_worker_niceness"] = "0"  # else a busy machine starves its workers
     process = subprocess.Popen(
-        [sys.executable, str(program), *words],
+        [sys.executable, *PROGRAM, *words],
         stdout=log,
         stderr=subprocess.STDOUT,
         env=env,
@@ -110,14 +111,13 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("program") / "program.py"
-    path.write_text(PROGRAM.replace("1000000", str(EPOCHS)))
-    return path
+def place(tmp_path_factory):
+    """Where every command has its cache."""
+    return tmp_path_factory.mktemp("place")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(program, data, tmp_path_factory):
+def undisturbed(place, data, tmp_path_factory):
     """The folder and the seconds of each command that nobody killed."""
     made = {}
 
@@ -127,7 +127,7 @@ def undisturbed(program, data, tmp_path_factory):
             whole = (*words, "--data-dir", str(data), "--out", str(out))
             with (
                 (out / "log").open("w") as log,
-                started(program, whole, log) as process,
+                started(place, whole, log) as process,
             ):
                 assert process.wait(timeout=600) == 0
             (out / "log").unlink()
@@ -150,11 +150,7 @@ def undisturbed(program, data, tmp_path_factory):
     ],
 )
 def test_kills_leave_what_an_undisturbed_run_leaves(
-    way,
-    program,
-    data,
-    tmp_path,
-    undisturbed,
+    way, place, data, tmp_path, undisturbed
 ):
     words, victim = WAYS[way]
     whole, seconds = undisturbed(words)
@@ -164,7 +160,7 @@ def test_kills_leave_what_an_undisturbed_run_leaves(
     for attempt in range(4 * share + 4):
         kept, log = unfinished(out), tmp_path / f"log{attempt}"
         line = (*words, "--data-dir", str(data), "--out", str(out))
-        with log.open("w") as file, started(program, line, file) as process:
+        with log.open("w") as file, started(place, line, file) as process:
             if killed < share and moment(
                 process, out, draw, seconds, aimed=killed % 2 == 1
             ):
