@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from experiments.grid import MOST_SEEDS, SHORTER, Experiment
 from experiments.output.folders import records_path
+from experiments.recipe import FIRST
 from research.files import beside
 from research.types import InputError, check_distinct
 
@@ -49,12 +50,12 @@ class StudyOptions(NamedTuple):
     arms: tuple[str, ...] = ()
 
     def config(self, **changes: Any) -> "Config":
-        """The config of a run on its data set, split as suits the data."""
+        """The first recipe on its data set, split as suits the data."""
         from experiments.loaded import study_split_fields
         from research.config import Config
 
         split = study_split_fields(self.dataset, self.data_dir)
-        return Config(dataset=self.dataset, **changes, **split)
+        return Config(dataset=self.dataset, **{**FIRST, **changes, **split})
 
     def arm(self, name: str, **changes: Any) -> "Config":
         """The config of an arm on its data set, trained as long as in a grid there.

@@ -154,7 +154,9 @@ class TowerFields(Group):
     serve_norm: Annotated[str, OMITTED, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
     normalised or shortened, so that longer ones of items rank higher)."""
-    layers: Annotated[str, OMITTED, Choice("mlp", "residual", "none", "bias")] = "mlp"
+    layers: Annotated[str, OMITTED, Choice("mlp", "residual", "none", "bias")] = (
+        "residual"
+    )
     """Layers of the towers: mlp (hidden ones, then a linear one), residual (a linear
     one, hidden ones beside it that start at zero, and the id's own row), none (a vector
     is that row: matrix factorisation), or bias (the same with a bias for each item: the
@@ -163,7 +165,7 @@ class TowerFields(Group):
     """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2
     """Share of the user tower's input that is dropped in training."""
-    click_dropout: Annotated[float, SWEPT, OMITTED, Range(0.0, 1.0, "high")] = 0.0
+    click_dropout: Annotated[float, SWEPT, OMITTED, Range(0.0, 1.0, "high")] = 0.5
     """Share of the clicks of a history that are left out in training, at random."""
 
     def check(self) -> None:
@@ -245,7 +247,7 @@ class LossFields(Group):
 class TemperatureFields(Group):
     """What divides the score."""
 
-    temperature: Annotated[float, SWEPT, _ABOVE_0] = 0.1
+    temperature: Annotated[float, SWEPT, _ABOVE_0] = 0.2
     """Divides the score; where it changes in training, its initial value."""
     temperature_kind: Annotated[str, Named("research.temperature:TEMPERATURES")] = (
         "fixed"
@@ -264,15 +266,15 @@ class TrainFields(Group):
     )
     """Order of the pairs in an epoch: shuffled, or time (window after window, of so
     many days, shuffled within each; the item feature dynamic needs it)."""
-    epochs: Annotated[int, UNCOMPILED, Range(1, 10**6)] = 20
+    epochs: Annotated[int, UNCOMPILED, Range(1, 10**6)] = 40
     """Passes over the pairs of the training part."""
     optimiser: Annotated[str, Named("research.train.optimisers:OPTIMISERS")] = "adamw"
     """Optimiser of all parameters."""
-    learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 1e-3
+    learning_rate: Annotated[float, SWEPT, _ABOVE_0] = 3e-3
     """Step size of the optimiser."""
     rate_end: Annotated[float, OMITTED, Range(0.0, 1.0)] = 1.0
     """Step size at the last step, as a share of learning_rate; a cosine leads to it."""
-    table_rate: Annotated[float, SWEPT, _ABOVE_0] = 1.0
+    table_rate: Annotated[float, SWEPT, _ABOVE_0] = 30.0
     """Step size of the embedding tables, as a multiple of learning_rate."""
     weight_decay: Annotated[float, SWEPT, _AT_LEAST_0] = 1e-5
     """Weight decay: decoupled, or with adam-l2 an L2 term of the gradient; in tables

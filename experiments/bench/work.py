@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from experiments.loaded import fold_of
+from experiments.recipe import FIRST
 from research.batches import epoch_batches
 from research.config import Config
 from research.data.synthetic import made_fold, make_synthetic
@@ -32,7 +33,7 @@ TOWERS = Config(
     weight_decay=0.0,
     logq=1.0,
     mask_same_item=True,
-    epochs=1,
+    **{**FIRST, "epochs": 1},
 )
 MAIN = "ml-1m"
 # Steps are timed on the first 80 % of all events (460,224 of ml-1m); sweeps and

@@ -24,6 +24,7 @@ reference towers.
 """
 
 from experiments.grid import SHORTER, Contrast, Elsewhere, Grid
+from experiments.recipe import FIRST
 from research.baselines import BASELINES
 
 BASELINE_GRID = Grid(
@@ -58,6 +59,6 @@ BASELINE_GRID = Grid(
         Contrast("full-softmax+mask", "full-softmax", "recall_item"),
     ),
     arm_sweeps={"mixed+logq": ({"temperature": (0.15,)},)},
-    changes={"temperature": 0.2},
+    changes=FIRST | {"temperature": 0.2},
     elsewhere=Elsewhere(changes=SHORTER),
 )

@@ -27,6 +27,7 @@ published, down to 0.003 with 8,192 vectors, and 0.129 for the stopped control; 
 import functools
 
 from experiments.grid import Grid, Prediction
+from experiments.recipe import FIRST
 from research.contrast import WORSE, Contrast
 from research.registry import deferred
 
@@ -51,6 +52,7 @@ CACHE = Grid(
         "fifo-cache-stored+logq",
     ),
     reference="in-batch+logq",
+    changes=FIRST,
     minutes="24",
     contrasts=(
         *(

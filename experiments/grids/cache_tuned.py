@@ -13,6 +13,7 @@ Expect on MovieLens 100K: R@20 about 0.25 without a cache and with the push, 0.0
 """
 
 from experiments.grid import Grid, Prediction, Tuning
+from experiments.recipe import FIRST
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast
 
 _CACHED = (
@@ -27,6 +28,7 @@ CACHE_TUNED = Grid(
     arms=("in-batch+logq", *_CACHED),
     reference="in-batch+logq",
     seeds=12,
+    changes=FIRST,
     minutes="20",
     tuning=Tuning(),
     contrasts=(

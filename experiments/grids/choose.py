@@ -1,11 +1,10 @@
 """Which of these should I train on my data? The arms of the command choose.
 
-Towers by the second recipe, with the sources and corrections that mostly differ, and
+Towers by the reference recipe, with the sources and corrections that mostly differ, and
 simple models beside them. The command leaves out what does not fit the data.
 """
 
 from experiments.grid import Grid, Tuning
-from experiments.recipe import SECOND
 
 SIMPLE = ("popularity", "item-knn", "ease")
 
@@ -25,6 +24,5 @@ CHOOSE = Grid(
     reference="in-batch+logq",
     seeds=3,
     minutes="20",
-    changes=SECOND,
     tuning=Tuning(as_trained=("in-batch",)),
 )

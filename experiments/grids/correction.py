@@ -35,6 +35,7 @@ from experiments.grid import (
     Sweep,
     Tuning,
 )
+from experiments.recipe import FIRST
 from research.contrast import (
     EQUIVALENT,
     HIGHER,
@@ -81,6 +82,7 @@ CORRECTION = Grid(
     ),
     reference="in-batch",
     seeds=8,
+    changes=FIRST,
     minutes="28",
     tuning=Tuning(as_trained=("in-batch",)),
     figures={

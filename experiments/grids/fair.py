@@ -16,6 +16,7 @@ Expect on MovieLens 100K: R@20 about 0.25 for every correct estimator.
 import functools
 
 from experiments.grid import SHORTER, Elsewhere, Grid, Prediction, Tuning
+from experiments.recipe import FIRST
 from research.contrast import (
     EQUIVALENT,
     MORE,
@@ -73,6 +74,7 @@ FAIR = Grid(
     ),
     reference="full-softmax",
     seeds=12,
+    changes=FIRST,
     minutes="25",
     tuning=Tuning(as_trained=("in-batch", "in-batch-sigmoid", "mixed")),
     figures={

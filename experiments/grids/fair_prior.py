@@ -26,6 +26,7 @@ from experiments.grid import (
     Sweep,
     Tuning,
 )
+from experiments.recipe import FIRST
 from research.contrast import (
     BETTER,
     EQUIVALENT,
@@ -59,6 +60,7 @@ FAIR_PRIOR = Grid(
     arms=("popularity", "ease", *_TRAINED),
     reference="full-softmax",
     seeds=12,
+    changes=FIRST,
     minutes="10",
     elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "30"}),
     keep_places=100,

@@ -19,6 +19,7 @@ import functools
 from typing import Any
 
 from experiments.grid import Contrast, Grid, Sweep
+from experiments.recipe import FIRST
 from research.registry import deferred
 
 _ALPHAS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -47,6 +48,7 @@ FRONTIER = Grid(
     topic="temperature",
     arms=tuple(_SWEEPS),
     reference="in-batch+logq",
+    changes=FIRST,
     minutes="14",
     contrasts=(
         Contrast(_LOGQ, _LOGQ, "recall", 20, _AT[0.2], _AT[0.1]),

@@ -25,6 +25,7 @@ from experiments.grid import (
     Sweep,
     Tuning,
 )
+from experiments.recipe import FIRST
 from research.contrast import (
     BETTER,
     NOT_BETTER,
@@ -59,7 +60,7 @@ FUTURE = Grid(
     ),
     reference="full-softmax",
     minutes="5",
-    changes=_CHANGES | {"temperature": 0.2},
+    changes=FIRST | _CHANGES | {"temperature": 0.2},
     elsewhere=Elsewhere(changes=SHORTER),
     contrasts=(
         Contrast("in-batch", "in-batch+logq", expected=WORSE),
@@ -109,7 +110,7 @@ FUTURE_TUNED = Grid(
     minutes="5",
     tuning=Tuning(as_trained=_TRAINED),
     figures=CONTRASTS_FIGURE,
-    changes=_CHANGES,
+    changes=FIRST | _CHANGES,
     elsewhere=Elsewhere(changes=SHORTER),
     arm_sweeps=dict.fromkeys(("in-batch+logq", "full-softmax"), _SERVED),
     contrasts=(

@@ -17,6 +17,7 @@ under the full softmax.
 import functools
 
 from experiments.grid import SHORTER, Elsewhere, Grid, Prediction
+from experiments.recipe import FIRST
 from research.contrast import (
     HIGHER,
     NOT_DIFFERENT,
@@ -44,7 +45,7 @@ LIBRARY = Grid(
     reference="full-softmax",
     seeds=3,
     minutes="6",
-    changes={"catalogue": "all", "temperature": 0.2},
+    changes=FIRST | {"catalogue": "all", "temperature": 0.2},
     elsewhere=Elsewhere(changes=SHORTER),
     figures={
         "arms": functools.partial(

@@ -15,6 +15,7 @@ nothing significant with eight.
 
 from experiments.arms import REPEATED
 from experiments.grid import Grid, Prediction
+from experiments.recipe import FIRST
 from research.contrast import NOT_WORSE, WORSE, Contrast
 
 _FEW = ("bpr", "uniform-softmax-64", "uniform-softmax")
@@ -30,7 +31,7 @@ LOADER = Grid(
     reference="uniform-softmax",
     seeds=3,
     minutes="5",
-    changes={"temperature": 0.2},
+    changes=FIRST | {"temperature": 0.2},
     contrasts=tuple(
         Contrast(f"{one}+workers", one, expected=WORSE if one in _FEW else NOT_WORSE)
         for one in REPEATED

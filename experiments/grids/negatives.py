@@ -25,6 +25,7 @@ from experiments.grid import (
     Prediction,
     Tuning,
 )
+from experiments.recipe import FIRST
 from research.contrast import EQUIVALENT, NOT_BETTER, NOT_DIFFERENT, WORSE, Contrast
 
 NEGATIVES = Grid(
@@ -43,6 +44,7 @@ NEGATIVES = Grid(
     ),
     reference="in-batch+logq",
     seeds=8,
+    changes=FIRST,
     minutes="16",
     tuning=Tuning(),
     contrasts=(

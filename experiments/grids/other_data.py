@@ -21,6 +21,7 @@ from experiments.grid import (
     Sweep,
     Tuning,
 )
+from experiments.recipe import FIRST
 from research.contrast import BETTER, EQUIVALENT, WORSE, Contrast, Expected
 
 _TRAINED = (
@@ -41,6 +42,7 @@ OTHER_DATA = Grid(
     arms=("popularity", "ease", "ials", *_TRAINED, "in-batch+prior"),
     reference="full-softmax",
     seeds=12,
+    changes=FIRST,
     minutes="15",
     elsewhere=Elsewhere(changes=SHORTER, minutes={"electronic": "40"}),
     keep_places=100,

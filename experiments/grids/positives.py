@@ -12,6 +12,7 @@ uncorrected mixed included.
 """
 
 from experiments.grid import Contrast, Grid
+from experiments.recipe import FIRST
 
 POSITIVES = Grid(
     name="positives",
@@ -33,5 +34,5 @@ POSITIVES = Grid(
         ),
         Contrast("in-batch+logq", "in-batch"),  # added after the runs
     ),
-    changes={"positives": "item-item", "epochs": 5, "temperature": 0.2},
+    changes=FIRST | {"positives": "item-item", "epochs": 5, "temperature": 0.2},
 )

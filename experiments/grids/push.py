@@ -31,6 +31,7 @@ from experiments.grid import (
     OfContrasts,
     Prediction,
 )
+from experiments.recipe import FIRST
 from research.contrast import BETTER, HIGHER, Contrast
 
 _BATCH, _FULL, _FRESH = "in-batch+logq", "full-softmax", "popularity-softmax"
@@ -48,6 +49,7 @@ PUSH = Grid(
     arms=(*_SAMPLED, _FULL),
     reference=_FULL,
     seeds=6,
+    changes=FIRST,
     minutes="10",
     elsewhere=Elsewhere(
         changes=AS_FULL | dict.fromkeys(("movie", "gowalla"), AS_FULL["electronic"]),

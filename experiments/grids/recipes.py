@@ -14,6 +14,7 @@ temperature, 0.24 for in-batch+logq.
 
 from experiments.arms import RECIPES
 from experiments.grid import Grid, Prediction
+from experiments.recipe import FIRST
 from research.contrast import BETTER, HIGHER, NOT_WORSE, WORSE, Contrast
 from research.registry import deferred
 
@@ -33,6 +34,7 @@ RECIPES_GRID = Grid(
     ),
     reference="in-batch+logq",
     seeds=5,
+    changes=FIRST,
     minutes="10",
     contrasts=tuple(
         Contrast(

@@ -31,6 +31,7 @@ from experiments.grid import (
     Prediction,
     Sweep,
 )
+from experiments.recipe import FIRST
 from research.contrast import (
     BETTER,
     EQUIVALENT,
@@ -74,6 +75,7 @@ SAMPLE_SIZE = Grid(
     arms=("in-batch+logq", *_WEIGHTED, *_ARMS, _FULL),
     reference=_FULL,
     seeds=6,
+    changes=FIRST,
     minutes="25",
     elsewhere=Elsewhere(changes=AS_FULL, minutes={"electronic": "120"}),
     keep_places=100,

@@ -15,7 +15,7 @@ full-softmax, 0.23 for ease. ``ssb-first`` has the same arms at the first recipe
 """
 
 from experiments.grid import Contrast, Grid, Prediction, Tuning
-from experiments.recipe import SECOND
+from experiments.recipe import FIRST
 from research.contrast import BETTER, NOT_DIFFERENT, WORSE
 
 _CORRECT = (
@@ -78,7 +78,6 @@ SSB = Grid(
     reference="full-softmax",
     seeds=3,
     minutes="7",
-    changes=SECOND,
     tuning=Tuning(as_trained=("in-batch", "in-batch-sigmoid", "mixed")),
     contrasts=(
         *_CONTRASTS,
@@ -96,11 +95,11 @@ SSB = Grid(
     ),
 )
 
-# The same arms at the defaults of Config, for the pages that rest on its records.
+# The same arms at the first recipe, for the pages that rest on its records.
 SSB_FIRST = SSB.but(
     name="ssb-first",
     question="Which mitigation of sample selection bias helps, with the first recipe?",
-    changes={},
+    changes=FIRST,
     tuning=None,
     contrasts=tuple(one._replace(expected=None) for one in _CONTRASTS),
     prediction=Prediction(),

@@ -16,6 +16,7 @@ coverage FALLS as the temperature rises, from about 0.75 to 0.34.
 import functools
 
 from experiments.grid import Contrast, Grid
+from experiments.recipe import FIRST
 from research.registry import deferred
 
 _CURVES = deferred("research.report.figures:sweep_figure")
@@ -37,6 +38,7 @@ TEMPERATURE = Grid(
     arms=("in-batch", "in-batch+logq", "mixed+logq", "full-softmax"),
     reference="in-batch",
     seeds=1,
+    changes=FIRST,
     minutes="7",
     contrasts=(
         Contrast("in-batch+logq", "in-batch+logq", at=_AT[0.2], against_at=_AT[0.1]),

@@ -28,6 +28,7 @@ from scipy import stats
 
 from experiments.arms import arm
 from experiments.kit import Data, Named, collect, each, joined, lines, measured, tidy
+from experiments.recipe import FIRST
 from experiments.resolve import QUICK_EPOCHS
 from experiments.study import SIMULATED, Report, StudyOptions, described
 from research.config import Config
@@ -85,7 +86,7 @@ def recipe(name: str, seed: int, epochs: int | None = None) -> Config:
     changes = {**RECIPE, "seed": seed}
     if epochs is not None:  # 0 is refused, not the default
         changes["epochs"] = epochs
-    return dataclasses.replace(arm(name), **changes)
+    return dataclasses.replace(arm(name, Config(**FIRST)), **changes)
 
 
 def best_items(scores: Float[ndarray, "u i"]) -> Bool[ndarray, "u i"]:

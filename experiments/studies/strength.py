@@ -37,6 +37,7 @@ from experiments.finish import finish_study
 from experiments.grid import SHORTER, Elsewhere, Grid
 from experiments.kit import Data, Named, claim, collect, each, lines, places, tidy
 from experiments.loaded import prepared_run, ratings_of, study_split
+from experiments.recipe import FIRST
 from experiments.resolve import resolve
 from experiments.serve import serve
 from experiments.studies import STUDIES
@@ -124,7 +125,7 @@ def grid_of(axes: Axes, output: str) -> Grid:
         reference="in-batch",
         minutes=STUDIES[NAME].minutes,
         swept={"temperature": axes.temperatures, "logq": axes.lambdas},
-        changes={"output": output, "epochs": axes.epochs},
+        changes=FIRST | {"output": output, "epochs": axes.epochs},
         elsewhere=Elsewhere(changes=SHORTER),
     )
 

@@ -35,6 +35,7 @@ from experiments.arms import arm
 from experiments.loaded import digest_of, prepared_run
 from experiments.output.code import code_of
 from experiments.output.folders import records_path, run_id
+from experiments.recipe import FIRST
 from experiments.runs import baseline
 from experiments.serve import rank, serve
 from experiments.study import StudyOptions, save_study
@@ -383,7 +384,7 @@ def phase(run: Run, seed: int, dataset: str) -> Config:
     split = read(str(fields["split"]), SPLITS)
     if split.name == "random" or split.values.get("validation"):
         fields["split"] = split.but("seed", seed).text()
-    config = Config(dataset=dataset, seed=seed, **fields)
+    config = Config(dataset=dataset, seed=seed, **{**FIRST, **fields})
     return dataclasses.replace(arm(run.arm, config), **run.changes)
 
 
