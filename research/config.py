@@ -95,7 +95,6 @@ class Config(
 
 
 REFERENCE = Config()
-DROPPED = 0.5  # stands for every rate of click_dropout above 0
 _TYPES = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
@@ -177,10 +176,9 @@ def batch_key(config: Config) -> Config:
 def _without(config: Config, *roles: Role) -> Config:
     defaults = {name: getattr(REFERENCE, name) for name in marked(Config, *roles)}
     defaults = _named(entries_of(config), *roles) | defaults
-    if config.dropout == 0:
-        defaults["dropout"] = 0.0
-    if config.click_dropout > 0:
-        defaults["click_dropout"] = DROPPED
+    for name in ("dropout", "click_dropout"):
+        if getattr(config, name) == 0:
+            defaults[name] = 0.0
     return dataclasses.replace(config, **defaults)
 
 

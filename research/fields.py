@@ -109,7 +109,7 @@ class FeatureFields(Group):
 
     user_features: tuple[str, ...] | None = None
     """User features, and any column of the table of users. Default: gender age
-    occupation zip, where the data set has them."""
+    occupation zip, where the data set has them, and with layers residual id."""
     item_features: tuple[str, ...] | None = None
     """Item features, and any column of the table of items. Default: id genres year,
     where the data set has them, and the array where a file is given."""

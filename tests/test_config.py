@@ -127,9 +127,14 @@ OUTSIDE = {
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_compilation_is_shared_exactly_where_the_structure_is(name):
     shared = name in SWEPT | SERVED or name in OUTSIDE
-    if name == "click_dropout":  # 0, its default, is a structure of its own
-        shared = False
     assert (compile_key(changed(name)) == compile_key(REFERENCE)) is shared
+
+
+@pytest.mark.parametrize("name", ["dropout", "click_dropout"])
+def test_a_dropout_of_0_is_a_structure_of_its_own(name):
+    none, some = ({name: share} for share in (0.0, 0.3))
+    keys = [compile_key(Config(**fields)) for fields in ({}, some, none)]
+    assert keys[0] == keys[1] != keys[2]
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
@@ -202,4 +207,4 @@ def test_a_whole_number_makes_the_run_of_the_real_one():
     """On the command line 3 is 3.0, and a notebook looks for that run with 3."""
     whole, real = with_any(threshold=3, logq=1), Config(threshold=3.0, logq=1.0)
     assert str(training_fields(whole)) == str(training_fields(real))
-    assert str(training_fields(whole)["epochs"]) == "20"
+    assert str(training_fields(whole)["epochs"]) == "40"

@@ -33,7 +33,16 @@ from research.types import InputError, Pairs
 from tests.train.test_loop import compilations
 from tests.world import made_fold
 
-SMALL = Config(batch=64, epochs=3, history=5, dim=8, user_hidden=(8,), item_hidden=(8,))
+SMALL = Config(
+    batch=64,
+    epochs=3,
+    history=5,
+    dim=8,
+    user_hidden=(8,),
+    item_hidden=(8,),
+    temperature=0.1,
+    table_rate=1.0,
+)
 COUNTS = np.array([8.0, 4.0, 2.0, 1.0, 0.0], np.float32)
 
 

@@ -85,7 +85,7 @@ RULE_HELP = (
 AUTO_HELP = " Default for your own data: auto, as of run."
 LENGTH_HELP = (
     f" {AUTO}, the default: of at most {Config.epochs} those after which NDCG@{CUTOFF} "
-    "on validation is highest."
+    "on validation is highest; all of them with several devices or processes."
 )
 
 # The fields of the data that a grid's runs share, beside data set and split.

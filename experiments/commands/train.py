@@ -163,12 +163,13 @@ class Train:
     def _with_length(self, cell: Cell, out: Path) -> Cell:
         """The cell with the number of epochs that validation chose, by one trial.
 
-        What is wrong with the run is raised before the trial.
+        Several devices or processes train as many as the config has. What is wrong
+        with the run is raised before the trial.
         """
+        if self.processes > 1:
+            return cell
         check_devices(cell.config, self.devices)
-        if self.devices > 1 or self.processes > 1:
-            most = cell.config.epochs
-            say(f"train: {most} epochs; validation chooses on one device alone")
+        if self.devices > 1:
             return cell
         from experiments.finish import finish
         from experiments.tuner import choose, notes

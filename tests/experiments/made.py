@@ -21,6 +21,8 @@ SMALL = {
     "item_hidden": (8,),
     "batch": 128,
     "epochs": 2,
+    "learning_rate": 1e-3,
+    "table_rate": 1.0,  # so that two epochs lead downhill
 }
 # One shape, so that all of them together compile one epoch.
 TINY = {
@@ -38,7 +40,7 @@ def grids() -> list[Grid]:
     # Without figures, which take as long as all its runs: who tests one asks for it.
     shared = {"question": "?", "minutes": "0", "seeds": 2, "figures": {}}
     arms = ("popularity", "tiny", "tiny+prior", "tiny+logq")
-    values = {"temperature": (0.05, 0.1, 1.0)}
+    values = {"temperature": (0.05, 0.2, 1.0)}
     return [
         Grid(name="few", arms=arms, reference="tiny", swept={}, **shared),
         Grid(name="warm", arms=arms[:2], reference="tiny", swept=values, **shared),

@@ -143,7 +143,7 @@ def test_a_serving_arm_or_a_seed_alone_gives_the_files_of_the_grid(
 
 
 def test_a_run_of_another_grid_is_found(done, few, trained):
-    """temperature 0.1 is the default, and so the very run of the other grid."""
+    """temperature 0.2 is the default, and so the very run of the other grid."""
     words = ("--seeds", "1", "--out", few, "--arms", "popularity", "tiny")
     called = done("run", "warm", *words)
     assert "warm: 4 runs, 2 finished already, 2 to do" in called.out

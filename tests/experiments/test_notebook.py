@@ -150,8 +150,8 @@ def test_a_prior_is_added_without_training(trained):
 
 @pytest.fixture
 def watched(data):
-    configs = {"tiny": arm("tiny", Config(fit_on="train"))}
-    return compare(configs, data_dir=str(data))[0]
+    config = dataclasses.replace(arm("tiny"), fit_on="train", learning_rate=0.003)
+    return compare({"tiny": config}, data_dir=str(data))[0]
 
 
 def test_scores_are_calibrated_on_the_validation_clicks(watched):

@@ -41,9 +41,9 @@ def test_one_run(call, data, tmp_path, untrained):
     assert value_of(lines, "batch") == "128"
     assert value_of(lines, "user_features") == "none"
     differs = value_of(lines, "differs")
-    for change in ("logq 1 (0)", "temperature 0.3 (0.1)", "dim 8 (64)"):
+    for change in ("logq 1 (0)", "temperature 0.3 (0.2)", "dim 8 (64)"):
         assert change in differs
-    assert "epochs 2 (20)" in differs
+    assert "epochs 2 (40)" in differs
     assert "seed" not in differs
     assert value_of(lines, "queries") == "128, each with up to 5 clicks"
     negatives = [line for line in lines if _is(line, "negatives")][1:]

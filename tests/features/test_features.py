@@ -158,12 +158,15 @@ def test_a_missing_feature_is_refused_when_it_is_named(name):
         prepare(Config(user_features=("id", name)), phase)
 
 
-def test_the_default_is_what_the_data_set_has_but_the_users_id():
-    config = prepare(Config(), made_fold()).config
-    assert config.user_features == USER[1:]
+@pytest.mark.parametrize(("layers", "own"), [("residual", ("id",)), ("mlp", ())])
+def test_the_default_is_what_the_data_set_has_and_an_id_that_has_a_row(layers, own):
+    """The user's id is a feature where layers give it a row beside them."""
+    config = prepare(Config(layers=layers), made_fold()).config
+    assert config.user_features == (*own, *USER[1:])
     assert config.item_features == ITEM
-    config = prepare(Config(), fold(catalogue(without_demographics()))).config
-    assert config.user_features == ()
+    without = fold(catalogue(without_demographics()))
+    config = prepare(Config(layers=layers), without).config
+    assert config.user_features == own
     assert config.item_features == ITEM
     config = prepare(Config(user_features=("id",)), made_fold()).config
     assert config.user_features == ("id",)

@@ -28,7 +28,7 @@ AT_ONCE = "needs all 512 x 2000000 logits at once, 3.8 GiB"
 REFUSED: list[tuple[Changes, str]] = [
     (sources("fifo-cache:511"), r"smaller than a batch \(512\)"),
     (sources("vector-cache:901"), "more than it can hold"),
-    (sources("fifo-cache:900000"), "never full"),
+    (sources("fifo-cache:900000", epochs=20), "never full"),
     (sources("in-batch", "fifo-cache:512,warmup=9999"), "draws nothing"),
     (sources("in-batch", batch=1), "draws none"),
     (sources("in-batch-part:512"), "a row has only 511 others"),
