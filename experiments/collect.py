@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,7 @@ from experiments.output.plan import locate
 from experiments.output.seals import ABSENT, OTHER_CODE, why_unfinished
 from experiments.output.whole import of_common_seeds, whole_cells
 from experiments.pages.judged import judged_prediction
-from experiments.resolve import Cell, Key, expand
+from experiments.resolve import Cell, Key, expand, key_of
 from experiments.tuner import Choice, how_chosen, known
 from research.config import REFERENCE, Config
 from research.data import name_of
@@ -40,9 +40,9 @@ from research.marks import OMITTED, marked
 from research.notices import say
 from research.prepare import is_towers, named
 from research.report.contrasts import contrast_frame, contrast_texts
-from research.report.figures import mark_quick
+from research.report.figures import history_figure, mark_quick
 from research.report.pages import write_report, write_texts
-from research.report.pictures import save_figure
+from research.report.pictures import Drawing, save_figure
 from research.report.records import (
     RESULTS_VERSION,
     RunResult,
@@ -55,6 +55,7 @@ from research.report.tables import not_recorded
 from research.types import InputError
 
 BRIEF = ("recall_item", "item")  # the columns of a brief record
+LOOK = f"ndcg@{CUTOFF} on validation"
 SETTINGS = ("temperature", "learning_rate", "epochs", "prior")  # that records keep
 
 
@@ -137,6 +138,10 @@ def collect(
         header["options"] = options
     if note := how_chosen(results, choices.values()):
         header["choices"] = note
+    rows = {key_of(cell): (cell.arm, cell.swept) for cell in cells}
+    looked = [(*rows[key], one.curve) for key, one in choices.items() if key in rows]
+    if curves := [row for row in looked if row[-1]]:
+        header["validation"] = curves
     header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
@@ -255,6 +260,8 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         what: one.draw(contrasts) if isinstance(one, OfContrasts) else one(frame)
         for what, one in figures.items()
     }
+    if curves := header.get("validation"):
+        drawings["validation"] = _validation_figure(curves)
     for what, (figure, points) in drawings.items():
         if header["quick"]:
             mark_quick(figure)
@@ -262,6 +269,20 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
             figure, points, out / "figures" / dataset / f"{name}-{what}"
         )
     return frame, written
+
+
+def _validation_figure(curves: Sequence[Any]) -> Drawing:
+    """Draws what validation said after each epoch of the chosen trials."""
+    looked = [
+        RunResult(
+            arm,
+            swept,
+            0,
+            history={"epoch": [1.0 + n for n in range(len(values))], LOOK: values},
+        )
+        for arm, swept, values in curves
+    ]
+    return history_figure(looked, [LOOK])
 
 
 def notes_on(header: dict[str, Any]) -> list[str]:

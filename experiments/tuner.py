@@ -131,7 +131,10 @@ class Trial(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The fields that validation chose for a row of a grid, and from how much."""
+    """The fields that validation chose for a row of a grid, and from how much.
+
+    curve holds NDCG@20 on validation by epoch, of the chosen trial at its prior.
+    """
 
     changes: dict[str, Any]
     ndcg: float
@@ -140,6 +143,7 @@ class Choice(NamedTuple):
     seeds: int
     seconds: float
     most_epochs: int
+    curve: tuple[float, ...] = ()
 
 
 Do = Callable[[list[Run]], Any]  # does runs
@@ -328,14 +332,15 @@ def _choice(tried: Sequence[list[Trial]]) -> Choice:
     if not np.isfinite(ndcg).all():
         raise InputError(f"every trial of arm {key[0]} failed")
     changes = _changes(cell.config, values)
+    epoch, prior = np.unravel_index(ndcg.argmax(), ndcg.shape)
     if is_towers(cell.config):
-        epoch, prior = np.unravel_index(ndcg.argmax(), ndcg.shape)
         changes["epochs"] = int(epoch) + 1
         if cell.config.evaluate_prior == "best":
             changes["prior"] = PRIORS[prior]
     best = float(ndcg.max())
     most_epochs = cell.config.epochs
-    return Choice(changes, best, number, len(tried), most, seconds, most_epochs)
+    curve = tuple(map(float, ndcg[:, prior])) if is_towers(cell.config) else ()
+    return Choice(changes, best, number, len(tried), most, seconds, most_epochs, curve)
 
 
 def notes(choices: Mapping[Key, Choice], cells: Sequence[Cell]) -> list[str]:
@@ -419,6 +424,8 @@ def _write(
             row |= {name: changes.get(name, "") for name in BY_LOOKS}
             row["mean"] = f"{choices[key].ndcg:.6f}" if chosen else ""
             row["trials"] = choices[key].trials if chosen else ""
+            curve = choices[key].curve if chosen else ()
+            row["curve"] = " ".join(f"{value:.6f}" for value in curve)
             rows.append(row)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(path, rows)
@@ -450,4 +457,5 @@ def _read(chosen: Sequence[Mapping[str, str]], rows: Sequence[Any]) -> Choice:
         len(chosen),
         float(np.mean([float(one["seconds"] or "nan") for one in rows])),
         int(row["most"] or 0),
+        tuple(map(float, row.get("curve", "").split())),
     )

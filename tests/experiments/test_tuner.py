@@ -33,6 +33,7 @@ from research.baselines import option_values
 from research.config import Config
 from research.files import read_json
 from research.marks import check_marks
+from research.report.pages import read_table
 from research.report.records import (
     RunResult,
     load_records,
@@ -130,6 +131,15 @@ def test_a_grid_is_tuned_once_and_its_runs_have_what_was_chosen(call, data, tmp_
                 assert config["fit_on"] == "train+validation"
     loaded = load_run(tmp_path, "few", "tiny", data_dir=str(data))
     assert loaded.served.run.config.epochs == int(chosen["tiny"]["epochs"])
+    # The curve that each length was chosen by is in the records and a figure.
+    header = read_header(tmp_path / "records" / "ml-100k" / "few.npz")
+    shown = {arm: curve for arm, _, curve in header["validation"]}
+    assert set(shown) == {"tiny", "tiny+prior", "tiny+logq"}
+    for arm, curve in shown.items():
+        assert curve.index(max(curve)) + 1 == int(chosen[arm]["epochs"])
+        assert max(curve) == pytest.approx(float(chosen[arm]["mean"]), abs=1e-6)
+    points = tmp_path / "figures" / "ml-100k" / "few-validation.csv"
+    assert len(read_table(points)) == sum(map(len, shown.values()))
     trials = [read_json(f / "config.json") for f in runs_of(tmp_path, "few-trials")]
     assert {config["fit_on"] for config in trials} == {"train"}
     before = (tmp_path / "choices" / "ml-100k" / "few.csv").read_bytes()
@@ -170,7 +180,7 @@ def test_choices_of_another_config_are_not_used(call, tmp_path):
     base = ("run", "few", "--arms", "tiny", "--seeds", 1, "--out", tmp_path)
     assert call(*base, "--tune", 1).status == 0
     (first,) = rows(tmp_path)
-    assert call(*base, "--tune", 1, "--set", "table_rate=2").status == 0
+    assert call(*base, "--tune", 1, "--set", "rate_end=0.5").status == 0
     (second,) = rows(tmp_path)
     assert first["config"] != second["config"]
 

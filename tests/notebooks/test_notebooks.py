@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 OWN = "5_your_own_loss_source_metric"
+OWN_DATA = "6_your_own_interactions"
 SLOW = pytest.mark.slow
 WHERE = """
 from importlib.util import find_spec
@@ -108,7 +109,7 @@ def test_the_notebook_on_own_data_is_of_the_data_that_it_is_given(tmp_path):
         for item in range(user % 3, 120, 4)
     ]
     path = write(tmp_path / "letters.csv", csv_text(rows, "user,item,timestamp"))
-    notebook = nbformat.read(NOTEBOOKS[-1], as_version=4)
+    notebook = nbformat.read(FOLDER / f"{OWN_DATA}.ipynb", as_version=4)
     marked = 0
     for cell in code_of(notebook):
         lines = cell.source.splitlines()
