@@ -35,8 +35,8 @@ def whole(name, chosen, there, seeds=1):
 def test_the_others_that_are_there_stay_in_the_grids_order():
     found = whole("warm", ("tiny",), lambda cell: cell.arm == "popularity")
     assert found == [
-        *(("popularity", t, 0) for t in (0.05, 0.1, 1.0)),
-        *(("tiny", t, 0) for t in (0.05, 0.1, 1.0)),
+        *(("popularity", t, 0) for t in (0.05, 0.2, 1.0)),
+        *(("tiny", t, 0) for t in (0.05, 0.2, 1.0)),
     ]
     assert whole("few", ("tiny",), lambda cell: False) == [("tiny", 0)]
 
