@@ -1,4 +1,4 @@
-"""A program: the one pass over 8 devices, printed as JSON. See test_devices.py."""
+"""A program: the one pass over 8 devices, printed as JSON. See test_one_pass.py."""
 
 import functools
 import json
