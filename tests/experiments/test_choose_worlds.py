@@ -1,4 +1,4 @@
-"""choose on worlds whose best model is known: popular taste, exposure, companions."""
+"""choose on worlds whose best model is known: popular taste, exposure."""
 
 from pathlib import Path
 
@@ -42,21 +42,6 @@ def exposure(folder, seed):
     write(folder / "items.csv", "\n".join(["item,impressions", *rows]) + "\n")
 
 
-def companions(folder, seed, users=2500, items=800, each=12):
-    """A click follows from one other click alone: what a linear model holds."""
-    rng = np.random.default_rng(seed)
-    beside = np.stack([rng.choice(items, 3, replace=False) for _ in range(items)])
-    clicks = []
-    for _ in range(users):
-        mine = [int(rng.integers(items))]
-        while len(mine) < each:
-            item = int(rng.choice(beside[mine[rng.integers(len(mine))]]))
-            item = item if rng.random() < 0.85 else int(rng.integers(items))
-            mine += [item] if item not in mine else []
-        clicks.append(mine)
-    write_clicks(folder, clicks)
-
-
 def write_clicks(folder, clicks, **others):
     rows = [f"u{u},i{i},train" for u, mine in enumerate(clicks) for i in mine]
     for part, later in others.items():
@@ -72,7 +57,6 @@ def write_clicks(folder, clicks, **others):
     [
         (taste, FULL),
         (exposure, {"in-batch", "in-batch+prior"}),
-        (companions, {"ease", "item-knn"}),
     ],
 )
 def test_it_names_the_best_model_of_a_world(world, right, call, tmp_path: Path):
