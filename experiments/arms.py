@@ -97,7 +97,7 @@ TOWER_ARMS: dict[str, dict[str, Any]] = {
 } | CHOICE
 
 
-_UNIFORM = "uniform:1024"
+_UNIFORM, _512 = "uniform:1024", "uniform:512"
 _MIXED: dict[str, Any] = {"negatives": ("in-batch", _UNIFORM)}
 
 # Corrections as public code has them, most of them wrong (docs/symptoms.md).
@@ -225,6 +225,7 @@ _FAITHFUL: dict[str, Any] = {
 }
 _POPULAR, _BY_SIZE = _beside("popularity:1024"), _beside("fifo-cache-by-size:4096")
 _FIFO, _VECTORS = _beside("fifo-cache:4096"), _beside("vector-cache:1024")
+_FIFO_512 = _beside("fifo-cache:512")
 
 ARMS: dict[str, dict[str, Any]] = {
     # Baselines, with their default options.
@@ -253,6 +254,12 @@ ARMS: dict[str, dict[str, Any]] = {
     # The same expected gradient, which reaches items through the batch's columns alone.
     "mixed-popularity+logq+push": {**_POPULAR, "item_gradient": "balanced"},
     "full-softmax": {"negatives": ("catalogue",)},
+    # Losses over the same 512 shared negatives; biases start near -log(items), which
+    # suits a sum over them (binary-nce without log q), not the mean of sigmoid.
+    "uniform-softmax-512": {"negatives": (_512,), "logq": 1.0},
+    "bpr-512": {"loss": "bpr", "negatives": (_512,)},
+    "sigmoid-512": {"loss": "binary-nce,bias=-8", "negatives": (_512,)},
+    "gbce-512": {"loss": "gbce,bias=-8", "negatives": (_512,)},
     # Optimisers that move the touched rows of the tables.
     "lazy-adam": {"logq": 1.0, "optimiser": "lazy-adam"},
     "rowwise-adagrad": {"logq": 1.0, "optimiser": "rowwise-adagrad"},
@@ -272,6 +279,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "rank-band": {"negatives": ("uniform:1000", "rank-band:10")},
     # Caches of positives and of items; the third stores q, as in [wang2021].
     "fifo-cache+logq": _FIFO,
+    "fifo-cache-512+logq": _FIFO_512,
     "fifo-cache+logq+warmup": _beside("fifo-cache:4096,warmup=1000"),
     "vector-cache+logq": _VECTORS,
     "fifo-cache-stored+logq": {
@@ -285,6 +293,7 @@ ARMS: dict[str, dict[str, Any]] = {
     # The repulsive gradient that stored vectors lack, restored on the batch's columns;
     # and, as a control, fresh columns whose gradient is stopped.
     "fifo-cache+logq+push": {**_FIFO, "item_gradient": "balanced"},
+    "fifo-cache-512+logq+push": {**_FIFO_512, "item_gradient": "balanced"},
     "vector-cache+logq+push": {**_VECTORS, "item_gradient": "balanced"},
     "mixed-popularity+logq-stopped": {**_POPULAR, "item_gradient": "batch"},
     # Corrections.

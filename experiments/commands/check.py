@@ -25,6 +25,7 @@ class Check:
             raise InputError(f"no records under {self.results / 'records'}")
         from experiments.pages.claims import write_claims
         from experiments.pages.overview import write_overview
+        from experiments.pages.questions import write_questions
         from research.report.pictures import points_alone
 
         same: list[bool] = []
@@ -36,6 +37,10 @@ class Check:
                 same += self._compared(written, scratch)
             if (self.results / f"{CLAIMS}.csv").is_file():
                 written = write_claims(scratch / "tables", scratch)
+                same += self._compared(written, scratch)
+            if (self.results / "questions.csv").is_file():
+                with points_alone():
+                    written = write_questions(self.results, scratch)
                 same += self._compared(written, scratch)
             if (self.results / "README.md").is_file():
                 overview = write_overview(self.results / "records", scratch)

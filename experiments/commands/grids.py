@@ -25,6 +25,7 @@ from experiments.commands.flags import (
 from experiments.engine import EngineOptions
 from experiments.grid import Grid, Tuning, check_statements
 from experiments.grids import GRIDS
+from experiments.grids.ssb import QUESTIONS
 from experiments.loaded import AUTO, chosen_split
 from experiments.lookup import experiments, find
 from experiments.output.folders import (
@@ -351,6 +352,7 @@ class Report:
             raise InputError(f"no records of any grid under {self.out / 'records'}")
         from experiments.pages.claims import write_claims
         from experiments.pages.overview import write_overview
+        from experiments.pages.questions import write_questions
 
         refused: list[InputError] = []
         for one in chosen:
@@ -373,6 +375,8 @@ class Report:
                 written = []
                 if CLAIMS in self.grids:
                     written += write_claims(self.out / "tables", self.out)
+                if find(QUESTIONS.name) in chosen:
+                    written += write_questions(self.out, self.out)
                 written.append(write_overview(self.out / "records", self.out))
             print(*(f"wrote {path}" for path in written), sep="\n")
         if refused:

@@ -24,7 +24,7 @@ from experiments.grids.recipe import RECIPE
 from experiments.grids.recipes import RECIPES_GRID
 from experiments.grids.sample_size import SAMPLE_SIZE
 from experiments.grids.search import SEARCH
-from experiments.grids.ssb import SSB, SSB_FIRST
+from experiments.grids.ssb import QUESTIONS, SSB, SSB_FIRST
 from experiments.grids.temperature import TEMPERATURE
 from research.registry import Registry
 
@@ -33,7 +33,8 @@ GRIDS: Registry[Grid] = Registry(
     {
         grid.name: grid
         for grid in (
-            *(SSB, SSB_FIRST, FAIR, FAIR_PRIOR, CORRECTION, RECIPES_GRID),
+            *(QUESTIONS, SSB, SSB_FIRST, FAIR, FAIR_PRIOR, CORRECTION),
+            RECIPES_GRID,
             *(FUTURE, FUTURE_TUNED),
             *(LOSSES, NEGATIVES, SAMPLE_SIZE, PUSH, LIBRARY, LOADER),
             *(CACHE, CACHE_TUNED),

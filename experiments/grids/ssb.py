@@ -14,9 +14,11 @@ Expect on MovieLens 100K: R@20 about 0.15 for in-batch, 0.265 for in-batch+logq 
 full-softmax, 0.23 for ease. ``ssb-first`` has the same arms at the first recipe.
 """
 
+from typing import NamedTuple
+
 from experiments.grid import Contrast, Grid, Prediction, Tuning
 from experiments.recipe import FIRST
-from research.contrast import BETTER, NOT_DIFFERENT, WORSE
+from research.contrast import BETTER, EQUIVALENT, NOT_DIFFERENT, WORSE, Expected
 
 _CORRECT = (
     *("in-batch+logq", "mixed+logq", "mixed-popularity+logq", "uniform-softmax"),
@@ -103,4 +105,157 @@ SSB_FIRST = SSB.but(
     tuning=None,
     contrasts=tuple(one._replace(expected=None) for one in _CONTRASTS),
     prediction=Prediction(),
+)
+
+
+class Question(NamedTuple):
+    """A question, answered by a difference in NDCG@20 on every data set.
+
+    Attributes:
+      number: of the twelve; some have several contrasts.
+      text: as the page asks it.
+      arms: the arm; of several the one that validation says is best.
+      against: what is subtracted, likewise.
+      expected: committed before the first run of the grid.
+      seen: of which data sets a run of both arms had been seen, tuned, at this recipe.
+      split: the only split that it is asked on; "" for all.
+    """
+
+    number: int
+    text: str
+    arms: tuple[str, ...]
+    against: tuple[str, ...]
+    expected: Expected
+    seen: str = ""
+    split: str = ""
+
+
+_ALL, _512, _BATCH = ("full-softmax",), ("uniform-softmax-512",), ("in-batch+logq",)
+_SIMPLE = ("item-knn", "ease", "slim", "ials")
+_100K = "MovieLens 100K"
+
+# The primary contrasts: one family over all data sets (experiments/pages/questions.py).
+TWELVE = (
+    Question(1, "Leave the correction out?", ("in-batch",), _ALL, WORSE, _100K),
+    Question(2, "In-batch with log q for all items?", _BATCH, _ALL, EQUIVALENT, _100K),
+    Question(
+        3,
+        "A prior when serving for log q in the loss?",
+        ("in-batch+prior",),
+        _BATCH,
+        EQUIVALENT,
+        _100K,
+    ),
+    Question(
+        4,
+        "Uniform negatives beside the batch?",
+        ("mixed+logq",),
+        _BATCH,
+        EQUIVALENT,
+        _100K,
+    ),
+    Question(
+        5,
+        "A sample of 1,024 for all items?",
+        ("uniform-softmax",),
+        _ALL,
+        EQUIVALENT,
+        _100K,
+    ),
+    Question(
+        6,
+        "Mask the user's other positives?",
+        ("full-softmax+mask",),
+        _ALL,
+        EQUIVALENT,
+        _100K,
+    ),
+    Question(
+        7,
+        "A cache of 512 past vectors?",
+        ("fifo-cache-512+logq",),
+        _BATCH,
+        WORSE,
+    ),
+    Question(
+        7,
+        "A cache of 4,096 past vectors?",
+        ("fifo-cache+logq",),
+        _BATCH,
+        WORSE,
+    ),
+    Question(
+        7,
+        "Of 512, with its missing gradient?",
+        ("fifo-cache-512+logq+push",),
+        _BATCH,
+        EQUIVALENT,
+    ),
+    Question(
+        7,
+        "Of 4,096, with its missing gradient?",
+        ("fifo-cache+logq+push",),
+        _BATCH,
+        EQUIVALENT,
+    ),
+    Question(8, "BPR for a softmax, 512 negatives each?", ("bpr-512",), _512, WORSE),
+    Question(
+        9,
+        "A sigmoid for a softmax, 512 negatives each?",
+        ("sigmoid-512",),
+        _512,
+        WORSE,
+    ),
+    Question(
+        9,
+        "gBCE for a softmax, 512 negatives each?",
+        ("gbce-512",),
+        _512,
+        EQUIVALENT,
+    ),
+    Question(
+        10,
+        "Towers for the best simple model?",
+        (*_BATCH, *_ALL),
+        _SIMPLE,
+        BETTER,
+        f"{_100K}; Electronics, one tower arm",
+    ),
+    Question(
+        11,
+        "Towers for a popular list, on the future?",
+        _BATCH,
+        ("popularity",),
+        BETTER,
+        "",
+        "time",
+    ),
+    Question(
+        12,
+        "Negatives that 16 loader workers repeat?",
+        ("uniform-softmax+workers",),
+        ("uniform-softmax",),
+        WORSE,
+    ),
+)
+
+QUESTIONS = Grid(
+    name="questions",
+    question="Twelve questions: which loss, negatives and correction?",
+    topic="corrections",
+    arms=tuple(
+        dict.fromkeys(
+            arm
+            for names in (
+                ("random", "popularity", *_SIMPLE),
+                *(names for one in TWELVE for names in (one.against, one.arms)),
+            )
+            for arm in names
+        )
+    ),
+    reference="full-softmax",
+    seeds=5,
+    minutes="150",
+    tuning=Tuning(as_trained=("in-batch",)),
+    note="Compared over all data sets in [questions.md](../../questions.md).",
 )
