@@ -90,7 +90,7 @@ def execute(
         line = f"R@{CUTOFF} {numbers['recall'][CUTOFF]:.4f}"
         if len(run.servings) > 1:
             line += " as trained"
-        write_metrics(where, _json_numbers(numbers), code)
+        write_metrics(where, _json_numbers(numbers), code, folder)
     (folder / "failed.json").unlink(missing_ok=True)
     return line
 

@@ -43,8 +43,8 @@ class Expected(NamedTuple):
 BETTER, WORSE = Expected("better"), Expected("worse")
 EQUIVALENT, HIGHER = Expected("equivalent"), Expected("higher")
 NOT_DIFFERENT = Expected("not significantly different")
-# "Not worse" has to be shown (better or equivalent); "not significantly worse" is the
-# absence of a finding.
+# "Not worse" and "not significantly worse" are judged alike: what is undecided shows
+# neither (research/report/predictions.py).
 NOT_BETTER, NOT_WORSE = Expected("not better"), Expected("not worse")
 NOT_SIGNIFICANTLY_BETTER = Expected("not significantly better")
 NOT_SIGNIFICANTLY_WORSE = Expected("not significantly worse")

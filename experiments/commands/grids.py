@@ -232,7 +232,7 @@ class Run:
         for name in (arm for arm in self.arms or grid.arms if arm in ARMS):
             for field in changes.keys() & ARMS[name].keys():
                 flag = "--epochs" if field == "epochs" else f"--set {field}"
-                raise InputError(f"{flag}: arm {name} has a {field} of its own")
+                raise InputError(f"{flag}: arm {name} has its own value of {field}")
         if self.tune is not None:
             if self.tune < 1:
                 raise InputError(f"tune is {self.tune}: it must be at least 1")

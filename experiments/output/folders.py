@@ -51,6 +51,11 @@ def serving_folder(folder: Path, config: Config) -> Path:
     return folder / f"prior{_signed(serving.prior)}{exposure}{clicks}"
 
 
+def place_of(run: Path, folder: Path) -> str:
+    """A run's id and a folder in it: what its seal names, so that no copy passes."""
+    return f"{id_of(run)}/{folder.relative_to(run)}"
+
+
 def _signed(number: float) -> str:
     """A number with its sign and all its digits, so that no two have one name.
 

@@ -1,7 +1,7 @@
 """The seal of a run: metrics.json, written last, by which it is finished or not.
 
-It holds the metrics, and under "seal" the sha256 of every other file of the folder, the
-digest of the code that made them, and the checksum of all this.
+It holds the metrics, and under "seal" the sha256 of every other file of the folder,
+whose folder it is, the digest of the code that made them, and the checksum of all this.
 """
 
 import functools
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.output.code import code_of
-from experiments.output.folders import serving_folder
+from experiments.output.folders import place_of, serving_folder
 from research.config import Config
 from research.files import read_json, write_json
 from research.report.records import RECORDS_VERSION
@@ -23,16 +23,20 @@ METRICS = "metrics.json"
 SEAL = "seal"
 APART = (METRICS, "failed.json")
 ABSENT, OTHER_CODE = "not run", "made by other code"
+COPIED = "it holds the files of another run"
 
 
-def write_metrics(folder: Path, numbers: Mapping[str, Any], code: str) -> Path:
-    """Writes metrics.json, when all else of a run's folder is there."""
+def write_metrics(
+    folder: Path, numbers: Mapping[str, Any], code: str, run: Path
+) -> Path:
+    """Writes metrics.json, when all else of a folder of a run is there."""
     files = {
         path.name: sha256_of(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.suffix != ".part" and path.name not in APART
     }
-    content = {**numbers, SEAL: {"code": code, "files": files}}
+    seal = {"code": code, "of": place_of(run, folder), "files": files}
+    content = {**numbers, SEAL: seal}
     content[SEAL]["sum"] = _checksum(content)
     return write_json(folder / METRICS, content)
 
@@ -77,10 +81,13 @@ def _why_unusable(folder: Path) -> str:
                 return f"{name} is missing"
             if sha256_of(folder / name) != digest:
                 return f"{name} isn't as it was written"
-        same = seal["code"] == code_of(read_json(folder / "config.json"))
+        if seal["code"] != code_of(read_json(folder / "config.json")):
+            return OTHER_CODE
+        run = folder.parent if (folder.parent / "config.json").is_file() else folder
+        copied = seal["of"] != place_of(run, folder)
     except (InputError, OSError, KeyError, TypeError, AttributeError, ValueError):
         return f"{METRICS} can't be read"
-    return "" if same else OTHER_CODE
+    return COPIED if copied else ""
 
 
 def check_version(folder: Path) -> None:

@@ -150,7 +150,6 @@ def _weighed(
 STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 SIGNIFICANT = ("better", "worse", "higher", "lower")
-_NOT = "not significantly "
 AS_THEY_ARE = (
     "Statements without an interval go by the numbers as they are: what chance adds to "
     "these is not considered."
@@ -236,33 +235,26 @@ def statements(page: str) -> list[list[str]]:
 def outcome(expected: str, found: str, within: bool = False) -> str:
     """Whether a contrast with this verdict is as expected, or leaves that undecided.
 
-    "not X" holds by a verdict other than X and undecided. "not significantly X" holds
-    by undecided, too: it fails if the verdict is X, or with "different" any significant
-    one. Nothing holds or fails by a contrast that is not tested. A difference can be
-    significant and within the margin of equivalence: then its verdict is better or
-    worse, and "equivalent" holds, too.
+    "not X" and "not significantly X" hold by a verdict other than X, "different" being
+    any significant one. What is undecided or not tested leaves all of them undecided:
+    that nothing was found is no finding. A difference can be significant and within the
+    margin of equivalence: then its verdict is better or worse, and "equivalent" holds,
+    too.
 
     >>> outcome("equivalent", "better"), outcome("equivalent", "better", within=True)
     ('fails', 'holds')
     >>> outcome("better", "equivalent"), outcome("not better", "equivalent")
     ('fails', 'holds')
-    >>> outcome("better", "undecided"), outcome("not better", "undecided")
+    >>> outcome("better", "undecided"), outcome("not significantly better", "undecided")
     ('undecided', 'undecided')
-    >>> outcome("not significantly different", "undecided")
+    >>> outcome("not significantly different", "equivalent")
     'holds'
-    >>> outcome("not significantly different", "not tested")
-    'undecided'
     """
-    if found == UNTESTED:
+    if found in (UNTESTED, UNDECIDED):
         return UNDECIDED
-    if expected.startswith(_NOT):
-        bad = expected.removeprefix(_NOT)
-        seen = SIGNIFICANT if bad == "different" else (bad,)
-        return FAILS if found in seen else HOLDS
-    if found == UNDECIDED:
-        return UNDECIDED
-    verdict = expected.removeprefix("not ")
-    same = found == verdict or (within and verdict == "equivalent")
+    verdict = expected.removeprefix("not ").removeprefix("significantly ")
+    seen = SIGNIFICANT if verdict == "different" else (verdict,)
+    same = found in seen or (within and verdict == "equivalent")
     return HOLDS if same != expected.startswith("not ") else FAILS
 
 

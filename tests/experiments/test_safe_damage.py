@@ -1,6 +1,7 @@
 """Damaged files: named, never used; a run is done again, records are refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,28 @@ def test_a_damaged_run_is_named_and_done_again(name, finished, call):
     after = without_seals(contents(folder))
     assert {n for n in before if before[n] != after[n]} <= {"env.json"}
     assert read_metrics(folder)
+
+
+@pytest.mark.parametrize(
+    ("copied", "over"),
+    [
+        ("tiny-seed-0-*", "tiny+logq-seed-0-*"),
+        ("tiny-seed-1-*", "tiny-seed-0-*"),
+        ("tiny-seed-1-*/prior+1", "tiny-seed-0-*/prior+1"),
+    ],
+)
+def test_a_copy_of_another_run_is_named_and_done_again(copied, over, call, few):
+    """The other run's numbers are no answer, though every file is as it was written."""
+    grid = few / "runs" / "ml-100k" / "few"
+    (source,), (place,) = grid.glob(copied), grid.glob(over)
+    before = read_metrics(place)
+    shutil.rmtree(place)
+    shutil.copytree(source, place)
+    called = call("run", "few", "--out", few)
+    assert called.status == 0
+    assert "it holds the files of another run: done again" in called.err
+    assert str(place) in called.err
+    assert read_metrics(place) == before
 
 
 def test_a_curve_damaged_before_its_run_was_judged_is_not_sealed(finished, done):

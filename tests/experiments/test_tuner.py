@@ -176,6 +176,38 @@ def test_train_with_a_number_of_epochs_has_no_trial(call, tmp_path):
     assert not (tmp_path / "choices").exists()
 
 
+def clicks(test: np.ndarray) -> str:
+    """40 users with 20 of 60 items each, in three parts; the test part as given."""
+    draw, lines = np.random.default_rng(0), ["user,item,timestamp,part"]
+    for user in range(40):
+        first, rest = np.split(draw.permutation(60), [20])
+        for n, item in enumerate(first):
+            part = "validation" if n >= 16 else "train"
+            lines.append(f"{user},{item},{n},{part}")
+        lines += [f"{user},{item},{20 + item},test" for item in rest[test[user]]]
+    return "\n".join(lines) + "\n"
+
+
+def test_test_labels_change_no_choice(call, tmp_path):
+    """Trials, their values by epoch and what is chosen, with other labels to judge by."""
+    chosen, recall = [], []
+    for name, draw in (("a", 1), ("b", 2)):
+        draws = np.random.default_rng(draw)
+        test = np.array([draws.permutation(40)[:5] for _ in range(40)])
+        file, out = tmp_path / f"{name}.csv", tmp_path / name
+        file.write_text(clicks(test))
+        words = ("--arms", "tiny+logq", "ease-l2", "--tune", 3, "--dataset", file)
+        called = call("run", "few", *words, "--out", out)
+        assert called.status == 0, called
+        lines = _rows(out / "choices" / name / "few-given.csv")
+        chosen.append([row | {"config": "", "seconds": ""} for row in lines])
+        table = read_table(out / "tables" / name / "few-given.csv")
+        recall.append(table[table.metric == "recall"]["mean"].tolist())
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) > 4
+    assert recall[0] != recall[1], "the labels that lists are judged by are others"
+
+
 def test_choices_of_another_config_are_not_used(call, tmp_path):
     base = ("run", "few", "--arms", "tiny", "--seeds", 1, "--out", tmp_path)
     assert call(*base, "--tune", 1).status == 0
