@@ -11,6 +11,8 @@ from experiments.loaded import AUTO, chosen_split, ratings_of
 from experiments.output.folders import FINISHED, check_writable
 from research.config import Config
 from research.data import check_dataset, is_own, name_of
+from research.data.bad_rows import bad_path, copy_good_rows
+from research.data.own_files import renamed
 from research.data.writers import PARTS, WRITERS, Written, write_split
 from research.entries import read
 from research.events import catalogue
@@ -34,10 +36,15 @@ class Data:
     """Folder that holds the GroupLens folders or zips; it must have the data set."""
     write: tuple[str, Path] | None = None
     """Format (recbole, recpack, lenskit or parts) and folder of the files."""
+    skip_bad_rows: Path | None = None
+    """Copy your own text file without the rows that can't be read to this .csv file."""
 
     def __call__(self) -> int:
         """Reads, prints a few lines, writes."""
         check_dataset(self.dataset)
+        if self.skip_bad_rows is not None:
+            columns = data_values(self.data)["columns"]
+            return self._copy(self.skip_bad_rows, columns)
         if self.write is not None:
             file_format, folder = self.write
             WRITERS.choose(file_format)
@@ -81,4 +88,18 @@ class Data:
             written = Written(name, events, part, ratings.rated)
             paths = write_split(self.write[0], written, self.write[1])
             print(*(f"wrote {path}" for path in paths), sep="\n")
+        return FINISHED
+
+    def _copy(self, clean: Path, columns: tuple[str, ...]) -> int:
+        """Copies the rows that can be read, and says how many others there are."""
+        if clean.suffix != ".csv":
+            raise InputError(f"--skip-bad-rows {clean}: expected a name with .csv")
+        if not (is_own(self.dataset) and Path(self.dataset).is_file()):
+            raise InputError(f"--skip-bad-rows: {self.dataset} isn't a file")
+        check_writable(clean.parent, "data")
+        found = copy_good_rows(Path(self.dataset), renamed(columns), clean)
+        print(f"wrote {clean}: {found.rows:,} rows")
+        print(
+            f"wrote {bad_path(clean)}: {found.bad:,} rows that can't be read, and why"
+        )
         return FINISHED

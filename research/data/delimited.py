@@ -11,6 +11,7 @@ import difflib
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -260,10 +261,10 @@ def open_table(
         return TableFile(place, file, "", tuple(map(Named, _names(place.path / file))))
     table = TableFile(place, file, separator, tuple(map(Named, columns)), not columns)
     if not columns:
-        cells = next(_split(table), ("", []))[1]
+        cells = next(split_rows(table), ("", []))[1]
         table = table._replace(columns=tuple(named(cell.strip()) for cell in cells))
-    for name in filter(None, table.names):
-        if table.names.count(name) > 1:
+    for name, number in Counter(filter(None, table.names)).items():
+        if number > 1:
             raise InputError(f"{table.label}:1: two columns are named '{name}'")
     last, hexadecimal = b"", False
     # Before pyarrow reads: a stream of Python that checks while pyarrow's threads read
@@ -320,7 +321,7 @@ def _lines(table: TableFile) -> Iterator[str]:
             raise malformed(f"{table.label}:{number}", "UTF-8", found) from None
 
 
-def _split(table: TableFile) -> Iterator[Row]:
+def split_rows(table: TableFile) -> Iterator[Row]:
     """The fields of each row with its place, those of the header and blank ones too.
 
     Only "\\n" ends a line (a title may hold Latin-1's 0x85); in csv "\\r" does too.
@@ -358,7 +359,7 @@ def rows(table: TableFile, names: Sequence[str] = ()) -> Iterator[Row]:
     between = "tabs" if table.separator == "\t" else f"'{table.separator}'"
     expected = f"{len(table.columns)} fields"
     expected += f" between {between}" if table.separator != "," else ""
-    for n, (where, fields) in enumerate(_split(table)):
+    for n, (where, fields) in enumerate(split_rows(table)):
         if not fields or (table.header and not n):
             continue
         if len(fields) != len(table.columns):

@@ -130,14 +130,14 @@ def _role(entry: str) -> str | None:
 
 
 def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
-    rows = read_interactions(_open(files[ROLE]), names)
+    rows = read_interactions(open_own(files[ROLE]), names)
     notes = [*rows.notes, *_end_of(rows.file)]
     tables, places = {}, {}
     for side, ids in (("users", rows.user), ("items", rows.item)):
         role = side[:-1]
         table = None
         if side in files:
-            opened = _open(files[side])
+            opened = open_own(files[side])
             table = read_side_table(opened, role, names.get(role, role))
             notes += [*_end_of(opened), *table.notes]
         notes += _alike(role, ids)
@@ -153,7 +153,7 @@ def _read(name: str, files: Files, names: dict[str, str]) -> Ratings:
     return ratings._replace(digest=digest(ratings), notes=said)
 
 
-def _open(path: Path) -> TableFile:
+def open_own(path: Path) -> TableFile:
     """A file of one's own, each of whose columns has a name of its own.
 
     Raises:
@@ -181,7 +181,7 @@ def _table(
     """The table of a side, sorted by id; the row of each of the ids' values; notes.
 
     Raises:
-      InputError: two texts have the same hash.
+      InputError: two texts have the same hash, or most ids have no row in the table.
     """
     values: list[str] | list[int] = ids.values
     notes = []
@@ -189,6 +189,11 @@ def _table(
         known, file = set(map(str, values)), table.file
         others = [one for one in table.place if one not in known]
         missing = len(known) - (len(table.place) - len(others))
+        if 2 * missing > len(known):
+            raise InputError(
+                f"{file}: it has a row for {len(known) - missing:,} of {len(known):,} "
+                f"{side}s: are its ids others than those of the interactions?"
+            )
         if missing:
             notes.append(f"{missing:,} {side}s have no row in {file}: empty columns")
         if others:

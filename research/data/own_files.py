@@ -10,6 +10,7 @@ differ, else category.
 import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,7 @@ from research.data.delimited import (
     read_columns,
     read_parquet,
     refusal,
+    rows,
     says_missing,
     where_is,
 )
@@ -52,6 +54,8 @@ NUMBERS = {
     "rating": Numbers("a rating, a finite number", -FLOAT_LIMIT, FLOAT_LIMIT),
     "timestamp": Numbers(TIMES, 0, FAR * max(UNITS.values())),
 }
+DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # the start of a time in ISO 8601
+DATED = "a time from 1970 on, such as 2024-05-31T18:30:00Z"
 FEW = 20  # up to so many distinct values are categories, however few rows there are
 # Of numbers, if there is a comma among the marks: 0,5 and 1.234,5 and 1,234.5
 COMMA = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]{3})*[.,][0-9]+\s*")
@@ -138,12 +142,16 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
       InputError: a field is malformed or empty; the message names file and row.
     """
     columns = find_columns(table, names)
-    values = _read(table, columns)
+    dated = "timestamp" in columns and is_dated(table, columns["timestamp"])
+    values = _read(table, columns, dated)
     n = len(values["user"])
     if not n:
         raise InputError(f"{table.label}:2: expected interactions, found none")
     given = {r: v for r, v in values.items() if r in IDS or v.null_count < n}
-    checks = {columns[role].name: _check(role, columns[role], True) for role in given}
+    checks = {
+        columns[role].name: row_check(role, columns[role], True, dated)
+        for role in given
+    }
     if any(column.null_count for column in given.values()):
         raise refusal(table, checks, "an empty field")
     notes, ids = _unused(table, columns), {role: _ids(given[role]) for role in IDS}
@@ -161,7 +169,12 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
         part = _parts(given["part"])
         if part.max() == len(PARTS):
             raise refusal(table, checks, "a part")
-    if "timestamp" in given:
+    if "timestamp" in given and dated:
+        seconds, said = _moments(table, _ids(given["timestamp"]))
+        if seconds.min() < 0:
+            raise refusal(table, checks, "a time")
+        notes += said
+    elif "timestamp" in given:
         times = given["timestamp"].to_numpy()
         if are_dates(times):
             raise malformed(table.label, TIMES, f"dates such as {times[0]:.0f}")
@@ -174,7 +187,50 @@ def read_interactions(table: TableFile, names: dict[str, str]) -> Interactions:
     return Interactions(table, ids["user"], ids["item"], seconds, stars, part, notes)
 
 
-def _read(table: TableFile, columns: dict[str, Named]) -> "dict[str, pa.ChunkedArray]":
+def is_dated(table: TableFile, column: Named) -> bool:
+    """Whether the first row of a text file has a time in ISO 8601."""
+    if not table.separator:
+        return False
+    _, (first,) = next(rows(table, [column.name]), ("", [""]))
+    return bool(DATE.match(first))
+
+
+def _moment(text: str) -> tuple[float, bool]:
+    """Seconds from 1970 on of a time in ISO 8601, -1 for none; whether it has a zone.
+
+    >>> _moment("1970-01-02"), _moment("1970-01-01T02:00:00+01:00"), _moment("today")
+    ((86400.0, False), (3600.0, True), (-1.0, False))
+    """
+    try:
+        when = datetime.fromisoformat(text.strip() if DATE.match(text) else "")
+    except ValueError:
+        return -1.0, False
+    zoned = when.tzinfo is not None
+    seconds = (when if zoned else when.replace(tzinfo=UTC)).timestamp()
+    return max(seconds, -1.0), zoned
+
+
+def _moments(table: TableFile, texts: Ids) -> tuple[Int[ndarray, " n"], list[str]]:
+    """Whole seconds of each row, -1 for none, and a note where no row has a zone.
+
+    Raises:
+      InputError: some rows have a zone, and others none.
+    """
+    found = [_moment(str(text)) for text in texts.values]
+    seconds = np.floor([one for one, _ in found]).astype(np.int64)[texts.code]
+    zoned = np.array([zone for _, zone in found])[texts.code]
+    other = np.flatnonzero((zoned != zoned[0]) & (seconds >= 0))
+    if len(other):
+        row = int(other[0])
+        expected = f"a time with{'' if zoned[0] else 'out'} a zone, as in the first row"
+        text = str(texts.values[texts.code[row]])
+        raise malformed(where_is(table, row), expected, text)
+    return seconds, [] if zoned[0] else ["timestamps have no time zone: taken as UTC"]
+
+
+def _read(
+    table: TableFile, columns: dict[str, Named], dated: bool
+) -> "dict[str, pa.ChunkedArray]":
     """The columns' values, by role; ids and parts as text, also where 0x1 is one.
 
     Raises:
@@ -183,8 +239,9 @@ def _read(table: TableFile, columns: dict[str, Named]) -> "dict[str, pa.ChunkedA
     import pyarrow as pa
 
     text = pa.dictionary(pa.int32(), pa.string())
+    as_text = (*IDS, "part", *(["timestamp"] if dated else []))
     types = {
-        column.name: text if role in (*IDS, "part") else pa.float64()
+        column.name: text if role in as_text else pa.float64()
         for role, column in columns.items()
     }
     try:
@@ -193,12 +250,14 @@ def _read(table: TableFile, columns: dict[str, Named]) -> "dict[str, pa.ChunkedA
         except pa.ArrowInvalid:  # of large files, if a quoted field has several lines
             read = read_columns(table, types, multiline=True)
     except pa.ArrowInvalid as error:
-        checks = {c.name: _check(role, c, False) for role, c in columns.items()}
+        checks = {
+            c.name: row_check(role, c, False, dated) for role, c in columns.items()
+        }
         raise refusal(table, checks, error) from None
     return {role: read[column.name] for role, column in columns.items()}
 
 
-def _check(role: str, column: Named, given: bool) -> Check:
+def row_check(role: str, column: Named, given: bool, dated: bool) -> Check:
     """The check of a column's fields."""
 
     def check(text: str) -> str | None:
@@ -208,6 +267,8 @@ def _check(role: str, column: Named, given: bool) -> Check:
             return id_problem(role, text, column.whole)
         if role == "part":
             return None if text in PARTS else f"a part, {' or '.join(PARTS)}"
+        if role == "timestamp" and dated:
+            return None if _moment(text)[0] >= 0 else DATED
         return NUMBERS[role].check(text)
 
     return check

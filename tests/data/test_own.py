@@ -124,7 +124,8 @@ def test_typed_ids_are_whole_numbers(ids, texts, tmp_path):
 
 @pytest.mark.parametrize(("distinct", "kind"), [(30, CATEGORY), (31, TEXT)])
 def test_words_of_which_more_than_half_differ_are_text(distinct, kind, tmp_path):
-    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    pairs = [("ann", "i0"), ("bob", "i1")]
+    write(tmp_path / "interactions.csv", csv_text(pairs, "user,item"))
     words = [f"i{n},{n % distinct} cl" for n in range(61)]
     write(tmp_path / "items.csv", "\n".join(["item,size", *words, ""]))
     assert load(str(tmp_path)).items.columns["size"].kind == kind
@@ -141,6 +142,16 @@ def test_a_number_that_is_missing_may_be_a_word(word, tmp_path):
     assert values == {"0005": 2.5, "76X": -1, "zed": 0, "x,1": -1}
 
 
+def test_a_table_of_other_ids_is_refused(tmp_path):
+    """Half of the ids may lack a row; with more the table hardly is of these data."""
+    write(tmp_path / "interactions.csv", csv_text(taken(ROWS, 0, 1), "user,item"))
+    write(tmp_path / "items.csv", "item,price\n0005,1\nzed,2\nother,3\n")
+    assert len(load(str(tmp_path)).items.id) == 5
+    write(tmp_path / "items.csv", "item,price\n0005,1\nother,2\nmore,3\n")
+    with pytest.raises(InputError, match=r"items.csv: it has a row for 1 of 4 items"):
+        load(str(tmp_path))
+
+
 def test_recboles_folder(tmp_path):
     folder = tmp_path / "ml"
     write(
@@ -152,7 +163,7 @@ def test_recboles_folder(tmp_path):
     write(
         folder / "ml.item",
         "item_id:token\tgenre:token_seq\tyear:float\tvector:float_seq\n"
-        "0005\tWar Drama\t1999\t0.5 1.5\n",
+        "0005\tWar Drama\t1999\t0.5 1.5\nzed\t\t\t\n",
     )
     ratings = load(str(folder))
     assert set(ratings.items.columns) == {"genre", "year"}

@@ -1,5 +1,6 @@
 """Bad files of one's own: one line on where, what was found, what is expected."""
 
+import csv
 import gzip
 import os
 import zipfile
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from research.data import load
+from research.data.bad_rows import bad_path, copy_good_rows
 from research.types import InputError
 from tests.data.own import ROWS, csv_text, write
 from tests.refusal import refusal
@@ -32,6 +34,12 @@ x.csv | @5 ann,76X,2014-01-01,3,test | x.csv:5: expected a timestamp | '2014-01-
 x.csv | user,item,timestamp\nu0,x,5\nu1,x,-3\nu2,x,7\n | :3: | '-3'
 x.csv | user,item,timestamp\na,x,1700000000\nb,x,1700000001\nc,x,1700000000000\n | :4:
 x.csv | user,item,timestamp\na,x,1700000000000\nb,x,1700000001000\nc,x,1700000000\n | :4
+x.csv | user,item,timestamp\na,x,2024-05-31\nb,x,2024-13-01\n | :3: | a time
+x.csv | user,item,timestamp\na,x,2024-05-31\nb,x,1969-12-31\n | :3: | such as 2024
+x.csv | user,item,timestamp\na,x,2024-05-31\nb,x,1700000000\n | :3: | '1700000000'
+x.csv | user,item,timestamp\na,x,2024-05-31\nb,x,\n | :3: expected a time | ''
+x.csv | user,item,timestamp\na,x,2024-05-31 01\nb,x,2024-05-31 01Z\n | :3: | without
+x.csv | user,item,timestamp\na,x,2024-05-31 01Z\nb,x,2024-05-31 01\n | :3: | with a zone
 x.csv | user;item\na;b\n | expected a column user | fields are separated by commas
 x.csv | @2 NaN,0005,10,4,train | :2: | a user id
 x.csv | @2 ann,,10,4,train | :2: expected an item id
@@ -229,3 +237,45 @@ def test_flags_of_the_other_kind_of_data_set(tmp_path):
         load(path, data_dir=str(tmp_path))
     with pytest.raises(InputError, match="columns user=uid: ml-100k has its own names"):
         load("ml-100k", columns=("user=uid",))
+
+
+def test_bad_rows_are_left_out_of_a_copy_and_told(tmp_path):
+    """Each with its line and the reason; the copy is read as any other file."""
+    lines = [
+        *LINES,
+        "cid,zed,x,4,train",
+        "cid,zed,7",
+        ",zed,7,4,train",
+        "dan,zed,8,4,train",
+    ]
+    file = write(tmp_path / "x.csv", "\n".join(lines) + "\n")
+    clean = tmp_path / "new" / "clean.csv"
+    assert copy_good_rows(file, {}, clean) == (len(ROWS) + 1, 3)
+    with bad_path(clean).open(newline="") as text:
+        told = list(csv.DictReader(text))
+    first = len(LINES) + 1
+    assert [row["line"] for row in told] == [str(first + n) for n in range(3)]
+    assert [row["reason"].partition(",")[0] for row in told] == [
+        "expected a timestamp",
+        "expected 5 fields",
+        "expected a user id",
+    ]
+    assert [row["user"] for row in told] == ["cid", "cid", ""]
+    assert len(load(str(clean)).user) == len(ROWS) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.csv", "user,item,timestamp\na,x,now\n", "no row can be read"),
+        ("x.csv", "user\na\n", "expected a column item"),
+        ("x.parquet", "", "text files alone"),
+    ],
+)
+def test_a_copy_of_no_good_row_is_refused_and_not_written(name, text, said, tmp_path):
+    file, clean = write(tmp_path / name, text), tmp_path / "clean.csv"
+    if name == "x.parquet":
+        pq.write_table(pa.table({"user": ["a"], "item": ["x"]}), file)
+    with pytest.raises(InputError, match=said):
+        copy_good_rows(file, {}, clean)
+    assert not clean.exists()

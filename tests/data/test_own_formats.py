@@ -27,6 +27,24 @@ def test_a_finer_unit_of_time_is_seen_and_said(size, unit, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("2024-05-31", "2024-06-01 00:00:00.5", True),
+        ("2024-05-31T02:00+02:00", "2024-05-31T23:30:00-00:30", False),
+        ("2024-05-31T00:00:00Z", "2024-06-01T00:00:00Z", False),
+    ],
+)
+def test_times_in_iso_8601_become_seconds(first, second, said, tmp_path):
+    """Those without a zone are taken as UTC, which a line says."""
+    rows = [("a", "x", first), ("b", "x", second)]
+    path = write(tmp_path / "x.csv", csv_text(rows, "user,item,timestamp"))
+    ratings = load(str(path))
+    day = 1_717_113_600
+    assert sorted(ratings.timestamp.tolist()) == [day, day + 86_400]
+    assert ("no time zone: taken as UTC" in "\n".join(ratings.notes)) is said
+
+
 @pytest.mark.parametrize("times", [(20191231, 20200131), (20191231235959,) * 2])
 def test_dates_written_as_numbers_are_no_seconds(times, tmp_path):
     def read(*times):
@@ -127,7 +145,7 @@ def test_the_cache_gives_the_same_and_notices_a_change(tmp_path, cache, monkeypa
     monkeypatch.setattr(own, "KEEP_ABOVE", 0)
     folder = tmp_path / "shop"
     write(folder / "interactions.csv", csv_text())
-    write(folder / "items.csv", "item,tags\n0005,a|b\n")
+    write(folder / "items.csv", "item,tags\n0005,a|b\nzed,\n")
     first = load(str(folder))
     assert len(list(cache.iterdir())) == 1
 

@@ -23,7 +23,7 @@ run ssb --arms in-batch in-batch+log | unknown arm | nearest: in-batch+logq
 run ssb --tune 0 | tune is 0
 run ssb --tune 2 --quick | --tune chooses epochs
 run ssb --set bach=64 | unknown field to set 'bach' | nearest: batch
-run few --set batch=64 | --set batch: arm tiny has a batch of its own
+run few --set batch=64 | --set batch: arm tiny has its own value of batch
 run ssb --set user_hidden=a,b | user_hidden is a whole number
 run ssb --set seed=3 | --set seed: it has a flag of its own
 run ssb --set dataset=ml-1m | --set dataset: it has a flag of its own

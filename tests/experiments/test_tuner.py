@@ -189,7 +189,7 @@ def clicks(test: np.ndarray) -> str:
 
 
 def test_test_labels_change_no_choice(call, tmp_path):
-    """Trials, their values by epoch and what is chosen, with other labels to judge by."""
+    """Trials and what is chosen of them are the same with other labels to judge by."""
     chosen, recall = [], []
     for name, draw in (("a", 1), ("b", 2)):
         draws = np.random.default_rng(draw)
