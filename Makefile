@@ -38,6 +38,7 @@ outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out re
 results: $(READY)
 	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 11 more"
 	$(RUN) ssb --seeds 8 --out results
+	$(RUN) questions --seeds 8 --out results
 	$(RUN) recipe --out results
 	$(if $(OUTSIDE_DIR),$(RUN) recipe --seeds 1 --dataset $(OUTSIDE_DIR)/electronic --out results)
 	$(RUN) ssb-first --seeds 5 --out results
@@ -53,7 +54,7 @@ results: $(READY)
 	$(call each,trade-off pace)
 	$(call each,library loader future future-tuned)
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
-	$(call outside,electronic,ssb,--seeds 3 --reference ease --arms popularity item-knn ease slim \
+	$(call outside,electronic,questions,--seeds 3 --reference ease --arms popularity item-knn ease slim \
 	  in-batch in-batch+logq)
 	$(call outside,electronic,calibration,--seeds 3 --arms in-batch)
 	$(call outside,electronic,trade-off,--seeds 3)

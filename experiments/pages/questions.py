@@ -18,7 +18,7 @@ import pandas as pd
 from experiments.grids.ssb import QUESTIONS, TWELVE, Question
 from experiments.output.folders import file_name
 from experiments.output.whole import of_common_seeds
-from research.contrast import Contrast
+from research.contrast import Contrast, slug
 from research.evaluate.metrics import CUTOFF, METRICS
 from research.files import replace, write_csv
 from research.report.contrasts import (
@@ -65,7 +65,7 @@ PLACES = (
 PRIMARY = ("ndcg", CUTOFF)
 BESIDE = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
 FIGURE = "all-data/questions"
-FAR = 0.15  # of the reference: beyond it a point would stretch the axis
+FAR = 0.2  # of the reference: beyond it a point would stretch the axis
 DRAWN = ["name", "place", "percent", "percent_low", "percent_high", "verdict"]
 RULE = (
     "Differences are in percent of the second arm's value, with 95 % intervals over "
@@ -124,6 +124,7 @@ def answers(ran: dict[Place, list[RunResult]], choices: Path) -> pd.DataFrame:
         asked = [one for one in TWELVE if one.split in ("", place.split)]
         pairs = [(_best(q.arms, validated), _best(q.against, validated)) for q in asked]
         found = contrast_frame(results, [Contrast(*pair, *PRIMARY) for pair in pairs])
+        found["id"] = [slug(f"{place.stem} {name}") for name in found.id]
         found.insert(0, "place", place.title)
         found.insert(0, "question", [one.text for one in asked])
         found.insert(0, "number", [one.number for one in asked])
@@ -168,7 +169,8 @@ def _answers_table(frame: pd.DataFrame) -> str:
         cells = dict.fromkeys(places, "-")
         for row in rows.to_dict("records"):
             found = interval_text(*_percent(row), "+.1f")
-            cells[row["place"]] = f"{found}, {verdict_text(row)}"
+            anchor = f'<a id="{row["id"]}"></a>'
+            cells[row["place"]] = f"{anchor}{found}, {verdict_text(row)}"
         pairs = dict.fromkeys(f"`{a}` - `{b}`" for a, b in zip(rows.arm, rows.against))
         number = str(rows.number.iloc[0])
         lines.append([number, str(question), "<br>".join(pairs), *cells.values()])
@@ -237,7 +239,7 @@ def questions_figure(frame: pd.DataFrame) -> Drawing:
         *("forest", "percent", "name", "verdict"),
         facet="place",
         title=f"{title} (grey: within {100 * MARGIN:g} %)",
-        xlabel="difference [95 %], percent",
+        xlabel="percent [95 %]",
         ylabel="question",
         columns=5,
     )
