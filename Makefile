@@ -64,6 +64,8 @@ results: $(READY)
 	$(call outside,electronic,other-data)
 	$(call outside,electronic,fair-prior)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 questions --split time --reference in-batch+logq --arms \
+	  popularity item-knn ease ials in-batch+logq)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)
 	$(if $(MOVIELENS_DIR),$(LARGE) 2 history --split last --fixed-epochs --arms in-batch+logq \

@@ -133,7 +133,7 @@ def answers(ran: dict[Place, list[RunResult]], choices: Path) -> pd.DataFrame:
             for name in ("difference", "low", "high"):
                 found[f"{metric}@{k}_{name}"] = more[name].to_numpy()
         parts.append(found[~found.note.str.startswith(ABSENT)])
-    frame = pd.concat(parts, ignore_index=True)
+    frame = pd.concat(parts).sort_values("number", kind="stable", ignore_index=True)
     for name in ("p", "p_equivalence"):
         frame[f"{name}_holm"] = holm(frame[name].to_numpy(np.float64))
     rows = frame.to_dict("records")
