@@ -94,6 +94,8 @@ class Data:
         """Copies the rows that can be read, and says how many others there are."""
         if clean.suffix != ".csv":
             raise InputError(f"--skip-bad-rows {clean}: expected a name with .csv")
+        if self.write is not None:
+            raise InputError("--skip-bad-rows and --write: give one of them")
         if not (is_own(self.dataset) and Path(self.dataset).is_file()):
             raise InputError(f"--skip-bad-rows: {self.dataset} isn't a file")
         check_writable(clean.parent, "data")

@@ -94,11 +94,12 @@ def write_questions(results: Path, out: Path) -> list[Path]:
         "Twelve questions",
         RULE.format(int(frame.p.notna().sum())),
         _answers_table(frame),
+        _sizes(frame, results / "choices"),
         f"![Differences by question and data set](figures/{FIGURE}.png)",
         "## What was expected",
-        "Each expectation was committed before the first run of its contrast here. "
-        "*Seen* names data sets where both arms had been run before, with this recipe "
-        "and tuned. With an earlier recipe most had been seen.",
+        "Expectations were committed before the first run of the grid. *Seen* names "
+        "data sets on which both arms had been run before that, tuned and with this "
+        "recipe: there nothing was predicted. Most had been seen with an earlier one.",
         _expected_table(frame),
         "## The arms, in NDCG@20",
         _arms_table(ran),
@@ -143,11 +144,30 @@ def answers(ran: dict[Place, list[RunResult]], choices: Path) -> pd.DataFrame:
 
 def _validated(path: Path) -> dict[str, float]:
     """NDCG@20 on validation of each arm, of a file of choices."""
+    return {row["arm"]: float(row["mean"]) for row in _chosen(path)}
+
+
+def _chosen(path: Path) -> list[dict[str, str]]:
+    """The chosen trials of a file of choices; none where there is no file."""
     if not path.is_file():
-        return {}
+        return []
     with path.open(newline="", encoding="utf-8") as file:
-        chosen = [row for row in csv.DictReader(file) if row["chosen"] == "1"]
-    return {row["arm"]: float(row["mean"]) for row in chosen}
+        return [row for row in csv.DictReader(file) if row["chosen"] == "1"]
+
+
+def _sizes(frame: pd.DataFrame, choices: Path) -> str:
+    """How many users, seeds and trials there are on each data set."""
+    sizes = []
+    for place in PLACES:
+        rows = frame[frame.place == place.title]
+        trials = [int(row["trials"]) for row in _chosen(choices / f"{place.stem}.csv")]
+        if len(rows):
+            users, seeds = rows.users.max(), rows.seeds.max()
+            sizes.append(
+                f"{place.title}: {users:,.0f} users, {seeds:.0f} seeds, "
+                f"{max(trials, default=0)} trials of each arm with values to choose"
+            )
+    return "; ".join(sizes) + "."
 
 
 def _best(arms: Sequence[str], validated: dict[str, float]) -> str:
@@ -192,8 +212,8 @@ def _expected_table(frame: pd.DataFrame) -> str:
 
 
 def _outcome(one: Question, row: dict[Any, Any]) -> str:
-    if row["verdict"] == UNTESTED:
-        return UNTESTED
+    if row["verdict"] in ("", UNTESTED):  # "": an arm failed
+        return row["verdict"] or "-"
     return outcome(one.expected.verdict, row["verdict"], within_margin(row))
 
 

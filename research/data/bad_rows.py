@@ -32,6 +32,8 @@ def copy_good_rows(file: Path, columns: dict[str, str], clean: Path) -> Copied:
     table = open_own(file)
     if not table.separator:
         raise InputError(f"{file}: rows are left out of text files alone")
+    if file.resolve() in (clean.resolve(), bad_path(clean).resolve()):
+        raise InputError(f"{file}: the copy needs another name")
     found = find_columns(table, columns)
     good = bad = 0
     others = bad_path(clean).name
@@ -40,7 +42,9 @@ def copy_good_rows(file: Path, columns: dict[str, str], clean: Path) -> Copied:
             csv.writer(stack.enter_context((part / name).open("w", newline="")))
             for name in (clean.name, others)
         )
-        write.writerow(table.names)
+        write.writerow(
+            f"{c.name}:{c.type}" if c.type else c.name for c in table.columns
+        )
         tell.writerow(["line", "reason", *table.names])
         for where, fields, reason in _judged(table, found):
             if reason:

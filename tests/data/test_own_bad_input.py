@@ -264,6 +264,22 @@ def test_bad_rows_are_left_out_of_a_copy_and_told(tmp_path):
     assert len(load(str(clean)).user) == len(ROWS) + 1
 
 
+def test_a_copy_keeps_the_types_of_columns(tmp_path):
+    lines = ["user_id:float\titem_id:token", "1\tx", "one\tx", "2\ty", ""]
+    file, clean = write(tmp_path / "x.inter", "\n".join(lines)), tmp_path / "clean.csv"
+    assert copy_good_rows(file, {}, clean) == (2, 1)
+    assert load(str(clean)).users.id.tolist() == [1, 2]
+
+
+def test_a_copy_never_takes_the_place_of_its_file(tmp_path):
+    for name in ("x.csv", "y-bad-rows.csv"):
+        file = write(tmp_path / name, GOOD)
+        clean = tmp_path / name.replace("-bad-rows", "")
+        with pytest.raises(InputError, match="needs another name"):
+            copy_good_rows(file, {}, clean)
+        assert file.read_text() == GOOD
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
