@@ -23,12 +23,9 @@ ablations: $(READY)
 	$(RUN) temperature --arms in-batch in-batch+logq full-softmax $(if $(QUICK),--quick)
 
 # The committed tables and figures anew; what is finished stays. Those of MovieLens 1M
-# need MOVIELENS_DIR, a folder with ml-1m; outside and other-data need OUTSIDE_DIR, a
-# folder with the published splits (docs/outside.md).
+# need MOVIELENS_DIR, a folder with ml-1m; those of the published splits
+# (docs/published-numbers.md) OUTSIDE_DIR.
 LARGE := $(RUN) --out results --dataset ml-1m --seeds
-CORRECTED := in-batch in-batch+logq
-TUNED := $(CORRECTED) in-batch+logq-streaming in-batch+logq+same-item in-batch+logq+mask \
-  mixed+logq mixed-popularity+logq uniform-softmax full-softmax full-softmax+mask
 define NEXT
 
 
@@ -36,23 +33,21 @@ endef
 each = $(foreach one,$(1),$(RUN) $(one) --out results$(NEXT))
 outside = $(if $(OUTSIDE_DIR),$(RUN) $(2) --dataset $(OUTSIDE_DIR)/$(1) --out results $(3))
 results: $(READY)
-	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 11 more"
+	@echo "about 8 hours on 2 cores; those of MovieLens 1M take about 5 more"
 	$(RUN) ssb --seeds 8 --out results
 	$(RUN) questions --seeds 8 --out results
 	$(RUN) recipe --out results
 	$(if $(OUTSIDE_DIR),$(RUN) recipe --seeds 1 --dataset $(OUTSIDE_DIR)/electronic --out results)
-	$(RUN) ssb-first --seeds 5 --out results
-	$(call each,fair cache-tuned recipes strength)
+	$(call each,recipes strength)
 	$(RUN) temperature --seeds 5 --out results
-	$(call each,fair-prior)
-	$(call each,negatives cache correction losses budget)
+	$(call each,negatives cache correction losses)
 	$(call each,frontier baselines positives)
 	$(RUN) history --out results --arms in-batch+logq encoder-none \
 	  encoder-learned encoder-profile encoder-last-click encoder-last-click-shuffled
 	$(call each,search features depth probe magnifier)
 	$(call each,dial calibration)
 	$(call each,trade-off pace)
-	$(call each,library loader future future-tuned)
+	$(call each,library loader future)
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
 	$(call outside,electronic,questions,--seeds 3 --reference ease --arms popularity item-knn ease slim \
 	  in-batch in-batch+logq)
@@ -61,8 +56,6 @@ results: $(READY)
 	$(call outside,electronic,strength)
 	$(call outside,movie,strength)
 	$(call outside,gowalla,strength)
-	$(call outside,electronic,other-data)
-	$(call outside,electronic,fair-prior)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 questions --split time --reference in-batch+logq --arms \
 	  popularity item-knn ease ials in-batch+logq)
@@ -70,21 +63,14 @@ results: $(READY)
 	  item-knn ease slim ials bpr-mf item2vec fm in-batch+logq larger-towers)
 	$(if $(MOVIELENS_DIR),$(LARGE) 2 history --split last --fixed-epochs --arms in-batch+logq \
 	  encoder-last-click encoder-last-click-shuffled)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random $(CORRECTED) mixed+logq \
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 library --arms random in-batch in-batch+logq mixed+logq \
 	  full-softmax)
-	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair --arms random popularity ease slim ials \
-	  in-batch+prior $(TUNED))
-	$(if $(MOVIELENS_DIR),$(LARGE) 5 fair-prior --arms popularity ease $(CORRECTED) \
-	  full-softmax)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 budget)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 strength)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 calibration)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 trade-off)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 pace)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 future --arms in-batch+logq \
 	  in-batch+logq-streaming in-batch+logq-periodic)
-	$(if $(MOVIELENS_DIR),$(LARGE) 3 future-tuned --arms popularity ease ease-l2-32000 $(CORRECTED) \
-	  full-softmax)
 
 # JupyterLab, installed into .venv and opened in notebooks/; LAB holds further words for
 # it, as in make notebook LAB="--no-browser --port 9999".

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments.grid import (
@@ -54,7 +53,6 @@ from research.report.records import (
 from research.report.tables import not_recorded
 from research.types import InputError
 
-BRIEF = ("recall_item", "item")  # the columns of a brief record
 LOOK = f"ndcg@{CUTOFF} on validation"
 SETTINGS = ("temperature", "learning_rate", "epochs", "prior")  # that records keep
 
@@ -120,8 +118,6 @@ def collect(
     base = cells[0].config
     why = failed or {}
     results = [_result(cell, grid.name, out, digest, why) for cell in cells]
-    if grid.keep_places:
-        results = [brief(run, grid.keep_places) for run in results]
     dataset = name_of(base.dataset)
     path = records_path(out, dataset, grid.name, base.split)
     header = {
@@ -148,22 +144,6 @@ def collect(
     folder = out / "runs" / dataset / grid.name
     others = [p for p in folder.glob("*/") if id_of(p) not in known]
     return path, results, len(others)
-
-
-def brief(run: RunResult, places: int) -> RunResult:
-    """The run without its curve, columns beyond BRIEF and later places of its lists."""
-    record = run.record
-    if record is None:
-        return run
-    shown = np.isin(record.ks, (CUTOFF, places))
-    short = record._replace(
-        ks=record.ks[shown],
-        exposure=record.exposure[shown],
-        rank=np.minimum(record.rank, places),
-        columns={n: record.columns[n] for n in BRIEF if n in record.columns},
-        depth=places,
-    )
-    return run._replace(record=short, history=None)
 
 
 def _options(base: Config) -> list[str]:
@@ -238,7 +218,7 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         raise InputError(f"{records}: records of no run")
     results = of_common_seeds(results, name)
     contrasts = contrast_frame(results, grid.contrasts)
-    prediction = judged_prediction(grid, header, results, contrasts, records)
+    prediction = judged_prediction(grid, header, results, contrasts)
     more = [header.get("choices", ""), grid.note, *prediction]
     notes = [*notes_on(header), *filter(None, more)]
     frame = write_report(

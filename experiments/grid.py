@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from experiments.output.folders import file_name
 from experiments.recipe import FIRST
 from experiments.topics import OTHERS, TOPICS
 from research.config import REFERENCE
-from research.contrast import Contrast, Stated, Term
+from research.contrast import Contrast
 from research.evaluate.metrics import METRICS
 from research.marks import Range
 from research.registry import deferred
-from research.splits import SPLITS
 from research.types import InputError, check_distinct, choose
 
 MOST_SEEDS = Range(1, 10_000)
@@ -27,14 +25,6 @@ AT_BEST: dict[str, Any] = {**FIRST, "temperature": 0.2}
 
 # Changes for data sets on which a run takes ten times as long, by name.
 SHORTER: dict[str, dict[str, Any]] = {"ml-1m": {"batch": 1024, "epochs": 10}}
-
-# By data set, the best for the full softmax on validation, of 14, 6 and 25 trials: for
-# grids in which all arms have its values.
-AS_FULL: dict[str, dict[str, Any]] = {
-    "ml-100k": {"temperature": 0.2, "learning_rate": 1e-3},
-    "ml-1m": SHORTER["ml-1m"] | {"temperature": 0.1, "learning_rate": 1e-3},
-    "electronic": {"temperature": 0.1, "learning_rate": 1e-3, "epochs": 3},
-}
 
 # Figures of grids that name none: differences from the reference, or contrasts.
 ARMS_FIGURE: dict[str, Callable[..., Any]] = {
@@ -74,19 +64,15 @@ class Prediction:
     Attributes:
       text: what is expected, and the rule of its verdict.
       on: the data sets that it was made for; none for every data set and split.
-      split: the split that it was made for; default the grid's own.
       contrasts: further ones that parts of it are about, declared after the runs, with
         what is expected of them; a family of their own, so that they change no p value
         of the grid's contrasts.
-      stated: parts of it that are on sums and ratios of several arms.
       not_judged: parts of it that no record can judge, each with the reason.
     """
 
     text: str = ""
     on: tuple[str, ...] = ()
-    split: str = ""
     contrasts: tuple[Contrast, ...] = ()
-    stated: tuple[Stated, ...] = ()
     not_judged: tuple[str, ...] = ()
 
 
@@ -144,9 +130,6 @@ class Grid(Experiment):
       contrasts: the comparisons that answer the question, declared before its first
         run, as in ``(Contrast("in-batch+logq", "full-softmax", "recall", 100),)``.
         Their p values are adjusted together; they have tables of their own.
-      keep_places: how many first places its records keep, and neither training curves
-        nor what describes the lists: 100 for data sets of so many users that whole
-        records are large; 0 for all.
       note: stands under the tables: what their numbers must not be taken for.
       figures: functions from its long table to a Drawing, or OfContrasts, by the end of
         their files' names; {} for none. They are ``deferred``, as tables are, so that
@@ -163,7 +146,6 @@ class Grid(Experiment):
     changes: Mapping[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
     contrasts: tuple[Contrast, ...] = ()
-    keep_places: int = 0
     note: str = ""
     figures: Mapping[str, Callable[..., Any] | OfContrasts] = field(
         default_factory=lambda: ARMS_FIGURE
@@ -181,8 +163,7 @@ class Grid(Experiment):
     @property
     def prediction_split(self) -> str:
         """The split that its prediction was made for."""
-        own = str(self.changes.get("split", REFERENCE.split))
-        return self.prediction.split or own
+        return str(self.changes.get("split", REFERENCE.split))
 
     def predicts(self, dataset: str, split: str) -> bool:
         """Whether its prediction was made for a data set and a split."""
@@ -201,8 +182,7 @@ def check_grid(grid: Grid) -> None:
     Raises:
       InputError: a name that can't be a file's; an arm or a swept value that is given
         twice; an arm of a contrast or the reference that isn't among the arms; an
-        unknown metric or topic; contrasts with one id; a statement without
-        terms, or with one of a grid that isn't registered.
+        unknown metric or topic; contrasts with one id.
     """
     if not re.fullmatch(r"[\w.+-]+", grid.name):
         raise InputError(
@@ -228,31 +208,3 @@ def check_grid(grid: Grid) -> None:
                 f"two contrasts of {grid.name} have the name {twice[0]} in links: "
                 f"leave one out, or name an arm otherwise"
             )
-
-
-def check_statements(grid: Grid, known: Mapping[str, Grid]) -> None:
-    """Compares the statements of a grid with the grids that their records are of.
-
-    Raises:
-      InputError: an unknown metric, a statement without terms, or a term of an arm or
-        of a grid that is not there.
-    """
-    for stated in grid.prediction.stated:
-        choose(stated.metric, METRICS, f"metric in a statement of {grid.name}")
-        if not stated.parts or not all(part.terms for part in stated.parts):
-            raise InputError(f"statement of {grid.name} without terms: {stated.text}")
-        for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
-            of = _grid_of(term, grid, {**known, grid.name: grid})
-            arms = dict.fromkeys(of.arms)
-            choose(term.arm, arms, f"arm in a statement of {grid.name}")
-
-
-def _grid_of(term: Term, grid: Grid, known: Mapping[str, Grid]) -> Grid:
-    """The grid whose records a term of a grid's statement is taken from."""
-    if not term.records:
-        return grid
-    stem = term.records.rpartition("/")[2]
-    for name, one in known.items():
-        if stem in (file_name(name, split) for split in SPLITS):
-            return one
-    return choose(stem, known, f"records in a statement of {grid.name}")

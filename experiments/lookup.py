@@ -35,8 +35,8 @@ def find_by_file(records: Path) -> Grid | Study:
     Raises:
       InputError: there is none.
 
-    >>> find_by_file(Path("records/ml-100k/fair-prior-given.npz")).name
-    'fair-prior'
+    >>> find_by_file(Path("records/ml-100k/questions-time.npz")).name
+    'questions'
     """
     stem = records.stem
     names = [n for n in experiments() if stem == n or stem.startswith(f"{n}-")]

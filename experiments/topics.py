@@ -45,44 +45,33 @@ TOPICS: dict[str, Topic] = {
     "corrections": Topic(
         "Corrections",
         {
-            "which correction": "how-to-choose.md#which-correction",
-            "results": "results.md",
+            "twelve questions": "findings.md#twelve-questions",
+            "which correction": "findings.md#which-correction",
         },
     ),
     "negatives": Topic(
         "Losses and negatives",
         {
-            "which negatives": "how-to-choose.md#which-negatives",
-            "which loss": "how-to-choose.md#which-loss",
+            "negatives": "findings.md#corrections-and-negatives",
+            "which loss": "findings.md#which-loss",
         },
     ),
     "strength": Topic(
         "How much to correct",
-        {
-            "how much to correct": "how-much-to-correct.md",
-        },
+        {"how much to correct": "how-much-to-correct.md"},
     ),
-    "temperature": Topic(
-        "Temperature",
-        {
-            "which temperature": "how-to-choose.md#which-temperature",
-            "temperature or log q": "how-to-choose.md#temperature-or-log-q",
-        },
-    ),
+    "temperature": Topic("Temperature", {"temperature": "temperature.md"}),
     "towers": Topic(
         "Towers, features and kinds of positives",
         {"towers": "towers.md", "positives": "positives.md"},
     ),
     "data": Topic(
-        "Other data, baselines and published numbers",
-        {"baselines": "baselines.md", "published numbers": "outside.md"},
+        "Baselines and published numbers",
+        {"baselines": "baselines.md", "published numbers": "published-numbers.md"},
     ),
     "machinery": Topic(
-        "Tuning, optimisers and intervals",
-        {
-            "tuned alike": "results.md#tuned-alike",
-            "intervals and verdicts": "metrics.md#intervals-and-verdicts",
-        },
+        "Tuning and intervals",
+        {"intervals and verdicts": "metrics.md#intervals-and-verdicts"},
     ),
     OTHERS: Topic("Others"),
 }

@@ -1,4 +1,4 @@
-"""What a grid compares: contrasts of two arms, and statements on sums and ratios."""
+"""What a grid compares: contrasts of two arms, and what is expected of each."""
 
 import math
 import re
@@ -98,62 +98,6 @@ class Contrast(NamedTuple):
         first, second = cell_name(self.arm, self.at), cell_name(self.against, other)
         factor = f" factor over {self.over}" if self.over else ""
         return slug(f"{first} vs {second} {self.metric} {self.k}{factor}")
-
-
-class Term(NamedTuple):
-    """A factor times the mean of a cell of a grid.
-
-    Attributes:
-      arm: of the cell.
-      at: all of its swept values, by field.
-      factor: what the mean is multiplied by.
-      records: whose cell it is: "" for the records of the page itself, else the name of
-        others of the same data set ("fair", "future-time"), or of another one
-        ("ml-1m/fair"): of a grid, with the split where that isn't the default one.
-    """
-
-    arm: str
-    at: Mapping[str, Any] = _NOTHING
-    factor: float = 1.0
-    records: str = ""
-
-
-class Part(NamedTuple):
-    """A sum of terms, or a factor times the ratio of one to another.
-
-    Attributes:
-      terms: of the sum.
-      over: those of the sum that it is divided by; none for no division.
-      factor: what it is multiplied by.
-    """
-
-    terms: tuple[Term, ...]
-    over: tuple[Term, ...] = ()
-    factor: float = 1.0
-
-
-class Stated(NamedTuple):
-    """A statement of a grid's prediction that is not of a difference of two arms.
-
-    Attributes:
-      text: the statement.
-      parts: whose sum lies between two numbers.
-      low: the least.
-      high: the largest.
-      metric: a name in METRICS.
-      k: the cut-off.
-      form: the format of what was measured.
-      added: whether it was declared after the runs, which the page then says.
-    """
-
-    text: str
-    parts: tuple[Part, ...]
-    low: float = -math.inf
-    high: float = math.inf
-    metric: str = "recall"
-    k: int = 20
-    form: str = "+.4f"
-    added: bool = False
 
 
 def cell_name(arm: str, at: Mapping[str, Any]) -> str:

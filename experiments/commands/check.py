@@ -35,12 +35,12 @@ class Check:
                 with points_alone():
                     written = reported(find_by_file(path), path, scratch)
                 same += self._compared(written, scratch)
-            if (self.results / f"{CLAIMS}.csv").is_file():
-                written = write_claims(scratch / "tables", scratch)
-                same += self._compared(written, scratch)
             if (self.results / "questions.csv").is_file():
                 with points_alone():
                     written = write_questions(self.results, scratch)
+                same += self._compared(written, scratch)
+            if (self.results / f"{CLAIMS}.csv").is_file():
+                written = write_claims(scratch / "tables", scratch)
                 same += self._compared(written, scratch)
             if (self.results / "README.md").is_file():
                 overview = write_overview(self.results / "records", scratch)

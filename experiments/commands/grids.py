@@ -23,8 +23,7 @@ from experiments.commands.flags import (
     run_command,
 )
 from experiments.engine import EngineOptions
-from experiments.grid import Grid, Tuning, check_statements
-from experiments.grids import GRIDS
+from experiments.grid import Grid, Tuning
 from experiments.grids.ssb import QUESTIONS
 from experiments.loaded import AUTO, chosen_split
 from experiments.lookup import experiments, find
@@ -177,7 +176,6 @@ class Run:
         return [flag for flag in flags if values[flag] != usual[flag]]
 
     def _run_grid(self, grid: Grid, out: Path) -> int:
-        check_statements(grid, GRIDS)
         usual, grid = grid.reference, self._changed(grid)
         own = changes_on(grid, self.dataset)
         for flag in self._given("split", *data_values(self.data)):
@@ -373,10 +371,10 @@ class Report:
         if not refused or len(refused) < len(chosen):
             with alone(self.out):
                 written = []
-                if CLAIMS in self.grids:
-                    written += write_claims(self.out / "tables", self.out)
                 if find(QUESTIONS.name) in chosen:
                     written += write_questions(self.out, self.out)
+                if CLAIMS in self.grids:
+                    written += write_claims(self.out / "tables", self.out)
                 written.append(write_overview(self.out / "records", self.out))
             print(*(f"wrote {path}" for path in written), sep="\n")
         if refused:

@@ -11,14 +11,13 @@ log p(y|u) - log q(y) and ignores popularity. Each arm changes one thing against
     python -m experiments run ssb --quick          about 1 minute
 
 Expect on MovieLens 100K: R@20 about 0.15 for in-batch, 0.265 for in-batch+logq and for
-full-softmax, 0.23 for ease. ``ssb-first`` has the same arms at the first recipe.
-``questions`` has the arms of the twelve questions, asked of all data sets.
+full-softmax, 0.23 for ease. ``questions`` has the arms of the twelve questions, asked
+of all data sets.
 """
 
 from typing import NamedTuple
 
 from experiments.grid import Contrast, Grid, Prediction, Tuning
-from experiments.recipe import FIRST
 from research.contrast import BETTER, EQUIVALENT, NOT_DIFFERENT, WORSE, Expected
 
 _CORRECT = (
@@ -26,7 +25,6 @@ _CORRECT = (
     "in-batch+prior",
 )
 
-# Those of the first recipe, too.
 _CONTRASTS = (
     Contrast("in-batch+logq", "in-batch", expected=BETTER),
     Contrast("in-batch+logq", "in-batch", "recall_item"),
@@ -96,16 +94,6 @@ SSB = Grid(
         "change full-softmax significantly.",
         on=("ml-100k",),
     ),
-)
-
-# The same arms at the first recipe, for the pages that rest on its records.
-SSB_FIRST = SSB.but(
-    name="ssb-first",
-    question="Which mitigation of sample selection bias helps, with the first recipe?",
-    changes=FIRST,
-    tuning=None,
-    contrasts=tuple(one._replace(expected=None) for one in _CONTRASTS),
-    prediction=Prediction(),
 )
 
 

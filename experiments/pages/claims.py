@@ -20,6 +20,7 @@ from research.report.pages import interval_text, markdown_page, markdown_table
 from research.report.predictions import FAILS, HOLDS, UNDECIDED, outcome
 from research.types import InputError
 
+QUESTIONS_PAGE = "questions"
 SOURCE = Path(__file__).with_name("claims.toml")
 OPPOSITE = {"better": "worse", "higher": "lower"}
 OPPOSITE |= {other: name for name, other in OPPOSITE.items()}
@@ -47,7 +48,8 @@ class Claim(NamedTuple):
     Attributes:
       claim: the statement.
       source: who makes it.
-      expects: contrasts, as DATASET/TABLE#ID, by the verdict that each must have.
+      expects: contrasts, as DATASET/TABLE#ID, or questions#ID for one of the twelve
+        questions, by the verdict that each must have.
       depends: on what the answer depends, where some contrasts hold and others fail.
       prediction: the grid whose prediction states it.
       commit: of that prediction.
@@ -111,7 +113,7 @@ def write_claims(tables: Path, out: Path) -> list[Path]:
             "commit": claim.commit,
         }
         rows += [{**dict.fromkeys(COLUMNS, ""), **head, **row} for row in found or [{}]]
-        lines.append(_line(head, found, os.path.relpath(tables, out)))
+        lines.append(_line(head, found, Path(os.path.relpath(tables, out))))
     heads = ["claim", "source", "verdict", "prediction", "effects [95 %]"]
     counts = [
         f"*{v}* {sum(line[2].startswith(f'**{v}') for line in lines)}" for v in VERDICTS
@@ -133,7 +135,7 @@ def write_claims(tables: Path, out: Path) -> list[Path]:
 def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]:
     """The numbers of a contrast that a claim names, and the outcome for the claim."""
     table, _, row = name.partition("#")
-    path = tables / f"{table}-contrasts.csv"
+    path = _page_of(table, tables).with_suffix(".csv")
     known = {}
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
@@ -156,6 +158,13 @@ def _row(claim: Claim, name: str, expected: str, tables: Path) -> dict[str, str]
     }
 
 
+def _page_of(table: str, tables: Path) -> Path:
+    """The page of a table of contrasts; that of the twelve questions is above them."""
+    if table == QUESTIONS_PAGE:
+        return Path(os.path.normpath(tables / ".." / f"{table}.md"))
+    return tables / f"{table}-contrasts.md"
+
+
 def _counts(outcomes: list[str]) -> str:
     """How many contrasts hold, fail and are undecided.
 
@@ -169,13 +178,13 @@ def _counts(outcomes: list[str]) -> str:
 
 
 def _line(
-    head: Mapping[str, str], found: list[dict[str, str]], tables: str
+    head: Mapping[str, str], found: list[dict[str, str]], tables: Path
 ) -> list[str]:
     """The cells of a claim in the page's table."""
     effects = []
     for row in found:
         table, _, contrast = row["contrast"].partition("#")
-        link = f"{Path(tables).as_posix()}/{table}-contrasts.md#{contrast}"
+        link = f"{_page_of(table, tables).as_posix()}#{contrast}"
         ends = [float(row[end] or "nan") for end in ("difference", "low", "high")]
         effects.append(
             f"{interval_text(ends[0], ends[1], ends[2], '+.3f')}, {row['found']} "

@@ -33,7 +33,8 @@ ABOUT = (
 NOTES = (
     "- **data set**: users, items, clicks and splits of each are in the "
     "[glossary](../docs/glossary.md#data-sets); `simulated` stands for synthetic data "
-    "sets, `outside` for the data of several [published tables](../docs/outside.md).\n"
+    "sets, `outside` for the data of several [published "
+    "tables](../docs/published-numbers.md).\n"
     "- **verdicts**: of the contrasts that a grid declares. An arm is better or worse "
     "than the other one (higher or lower where neither end is the better one), "
     "equivalent within 2 %, undecided, or, as with one seed, not tested; p values are "

@@ -64,15 +64,6 @@ _STUDIES = (
         "8",
     ),
     _study(
-        "budget",
-        "negatives",
-        "Which loss ranks best where each is tuned with the same budget?",
-        "30",
-        minutes_on={"ml-1m": "60"},
-        seeds=10,
-        predicted_on=_MOVIELENS,
-    ),
-    _study(
         "pace",
         "negatives",
         "How much training does each loss need, in examples and in seconds?",

@@ -30,7 +30,7 @@ def llpauc(
     where the paper ascends; no term of strong concavity. Use when: the papers' tables
     are reproduced. Watch: l_a and l_b have no bound, so the value falls for ever and
     says nothing; scores are dot products at temperature 1, the published rows are met
-    with cosines (docs/outside.md).
+    with cosines (docs/published-numbers.md).
 
     >>> from research.logits.reducers import Dense
     >>> z = Dense(jnp.zeros((1, 3)), jnp.ones((1, 3), bool))

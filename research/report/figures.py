@@ -31,7 +31,7 @@ from research.report.tables import (
     wide,
     without_levels,
 )
-from research.types import InputError, choose
+from research.types import InputError
 
 PLAIN = 95  # characters of a note that fit the width
 NOTES = 4  # below a figure, so that they leave room for it
@@ -362,36 +362,6 @@ def tradeoff_figure(
     )
     tidy = pd.concat(parts, ignore_index=True)
     return draw(plot, tidy, unfinished(points, [swept]))._replace(points=points)
-
-
-def moves_figure(
-    frame: pd.DataFrame,
-    swept: str,
-    title: str | None = None,
-    metrics: Sequence[str] = ("recall", "coverage"),
-) -> Drawing:
-    """Draws how metrics at cut-off 20 move where an arm has its own value.
-
-    A pale point is the arm's cell at a swept value, a full one its cell with no such
-    value, where it is the arm's own.
-    """
-    choose(swept, dict.fromkeys(swept_columns(frame)), "swept field of the table")
-    points = wide(frame, list(metrics), CUTOFF).dropna(subset=list(metrics))
-    tidy = _tidy(points.reset_index(drop=True), metrics, swept)
-    tidy = tidy.assign(pale=tidy[swept].notna()).sort_values(
-        ["metric", "pale"], ascending=[False, False], kind="stable"
-    )
-    names = " and ".join(METRICS[metric].title(CUTOFF) for metric in metrics)
-    plot = Plot(
-        *("scatter", "value", "arm", "arm"),
-        facet="metric",
-        own="x",
-        title=title or f"{names}: at a given {swept} (pale) and at the arm's own",
-        xlabel=" ",
-        size=max(0.7, 0.12 * points.arm.nunique()),
-    )
-    shown = tidy.drop(columns=["value_low", "value_high"]).reset_index(drop=True)
-    return draw(plot, shown, legend=False)
 
 
 def frontier_figure(

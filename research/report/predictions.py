@@ -1,151 +1,21 @@
-"""Statements on means, sums and ratios of cells: intervals, and verdicts by rule."""
+"""Statements of predictions: intervals, and verdicts by rule."""
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy import ndarray
 
-from research.contrast import Contrast, Expected, Part, Stated, Term
-from research.evaluate.metrics import METRICS
+from research.contrast import Contrast, Expected
 from research.report.contrasts import (
     UNTESTED,
     measured,
-    of_one_run,
-    runs_of,
     verdict_text,
     within_margin,
 )
-from research.report.intervals import Estimate, Interval
+from research.report.intervals import Interval
 from research.report.pages import interval_text, markdown_table
-from research.report.records import RunResult
-from research.report.tables import (
-    CellKey,
-    by_cell,
-    cell_key,
-    estimate_of,
-    judged_alike,
-    positives_of,
-    values_of,
-)
-from research.types import InputError
-
-Records = Mapping[str, Sequence[RunResult]]  # by the name that a term has for them
-Key = tuple[str, CellKey]  # of a term: its records, its cell
-Weight = tuple[Term, float]
-
-
-def combined(stated: Stated, records: Records) -> Estimate:
-    """The sum of a statement's parts, with its standard error.
-
-    A ratio is linearised (delta method). Cells of the same records are paired by user
-    and seed. Different records count as independent, with the degrees of freedom of
-    Welch and Satterthwaite.
-
-    Raises:
-      InputError: a cell or the metric is absent, cells of the same records differ in
-        seeds, users or positives, or a denominator has a 95 % interval that contains
-        0, so that the ratio can't be linearised; the message says which.
-    """
-    cells = _cells(stated, records)
-    values = {
-        key: values_of(runs, stated.metric, stated.k) for key, runs in cells.items()
-    }
-    _check_alike(cells, values)
-
-    def summed(weights: Sequence[Weight]) -> Estimate:
-        return _summed(weights, values, stated.metric)
-
-    parts = [_weighed(part, summed) for part in stated.parts]
-    total = sum(value for value, _ in parts)
-    error = summed([weight for _, weights in parts for weight in weights])
-    return error._replace(mean=total)
-
-
-def covers_seeds(stated: Stated, records: Records) -> bool:
-    """Whether a statement's interval covers what other seeds would give.
-
-    That of one seed doesn't. In a metric of all lists together that of arms without
-    random draws doesn't, either: nothing of it varies.
-    """
-    cells = _cells(stated, records).values()
-    some = METRICS[stated.metric].per_user or not all(map(of_one_run, cells))
-    return some and min(map(len, cells)) > 1
-
-
-def _cells(stated: Stated, records: Records) -> dict[Key, list[RunResult]]:
-    """The runs of each cell that a statement names."""
-    known = {name: by_cell(results) for name, results in records.items()}
-    found = {}
-    for term in (t for part in stated.parts for t in (*part.terms, *part.over)):
-        if term.records not in known:
-            raise InputError(f"no records {term.records}")
-        found[_key(term)] = runs_of(known[term.records], term.arm, term.at)
-    return found
-
-
-def _summed(
-    weights: Sequence[Weight], values: Mapping[Key, ndarray], metric: str
-) -> Estimate:
-    """The sum of terms, each times its weight."""
-    linear = dict[str, ndarray]()  # by records, of which the terms are paired
-    for term, weight in weights:
-        before = linear.get(term.records, 0.0)
-        linear[term.records] = before + weight * values[_key(term)]
-    found = [estimate_of(metric, of_records) for of_records in linear.values()]
-    variances = np.array([float(one.error) ** 2 for one in found])
-    freedom = np.array([float(one.df) for one in found])
-    variance = variances.sum()
-    # Where nothing varies, the smallest degrees of freedom do as well as any.
-    df = variance**2 / (variances**2 / freedom).sum() if variance else freedom.min()
-    mean = sum(float(one.mean) for one in found)
-    return Estimate(mean, float(np.sqrt(variance)), float(df))
-
-
-def _key(term: Term) -> Key:
-    return term.records, cell_key(term.arm, term.at)
-
-
-def _check_alike(
-    cells: Mapping[Key, list[RunResult]], values: Mapping[Key, ndarray]
-) -> None:
-    """Refuses cells of the same records that can't be paired."""
-    first: dict[str, tuple[list[int], bytes]] = {}
-    positives: dict[str, tuple[str, str]] = {}
-    for key, runs in cells.items():
-        name, arm = key[0], key[1][0]
-        where = name or "these records"
-        mine = [run.seed for run in runs], np.isnan(values[key]).tobytes()
-        if first.setdefault(name, mine) != mine:
-            raise InputError(f"{where}: {arm} has other seeds or users")
-        record = runs[0].record
-        assert record is not None  # a failed run is refused above
-        judged_by = positives_of(record)
-        if not judged_alike(positives.setdefault(name, judged_by), judged_by):
-            raise InputError(f"{where}: {arm} is judged by other positives")
-
-
-def _weighed(
-    part: Part, summed: Callable[[Sequence[Weight]], Estimate]
-) -> tuple[float, list[Weight]]:
-    """A part's value, and the weight of each term in it, linearised at the means."""
-    above = summed([(term, term.factor) for term in part.terms]).mean
-    if not part.over:
-        return part.factor * above, [(t, part.factor * t.factor) for t in part.terms]
-    denominator = summed([(term, term.factor) for term in part.over])
-    below, low, high = denominator.interval()
-    if low <= 0 <= high:
-        raise InputError(
-            f"the denominator may be 0: {interval_text(below, low, high, '.3g')}"
-        )
-    slope = part.factor / below
-    weights = [(term, slope * term.factor) for term in part.terms]
-    weights += [(term, -slope * term.factor * above / below) for term in part.over]
-    return slope * above, weights
-
 
 STATEMENT = ("statement", "measured", "verdict")
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
@@ -279,22 +149,6 @@ def contrast_rows(
                 continue
             found = f"{interval_text(*ends, '+.4f')}, {verdict_text(row)}"
             rows.append([text, found, _judged(expected, ends, row)])
-    return rows, absent
-
-
-def stated_rows(
-    stated: Sequence[Stated], records: Records
-) -> tuple[list[list[str]], list[str]]:
-    """Statements on sums and ratios, and the verdicts on them, as ``contrast_rows``."""
-    rows, absent = [], []
-    for one in stated:
-        try:
-            ends = combined(one, records).interval()
-            tested = covers_seeds(one, records)
-        except InputError as error:
-            absent.append(f"{one.text} ({error})")
-            continue
-        rows.append(statement(one.text, ends, one.low, one.high, one.form, tested))
     return rows, absent
 
 

@@ -9,7 +9,7 @@ from experiments.grid import Grid, Prediction
 from experiments.lookup import find_by_file
 from experiments.studies import STUDIES
 from experiments.study import Study, report_study
-from research.contrast import BETTER, NOT_DIFFERENT, Contrast, Part, Stated, Term
+from research.contrast import BETTER, NOT_DIFFERENT, Contrast
 from research.report.predictions import statements
 from research.report.records import (
     load_stored,
@@ -22,11 +22,6 @@ from tests.test_repository import ROOT
 
 RECORDS = ROOT / "results" / "records"
 HEADER = {"dataset": "ml-100k", "split": "ratio", "quick": False, "data_digest": "0"}
-RATIO = Stated(
-    *("half of it", (Part((Term("in-batch"),), (Term("full-softmax"),)),)),
-    high=0.9,
-    added=True,
-)
 GRID = Grid(
     name="few",
     question="Which?",
@@ -39,7 +34,6 @@ GRID = Grid(
         text="Log q is better.",
         on=("ml-100k", "ml-1m"),
         contrasts=(Contrast("full-softmax", "in-batch", expected=BETTER),),
-        stated=(RATIO,),
         not_judged=("the reason (not measured)",),
     ),
 )
@@ -57,17 +51,17 @@ def page_of(tmp_path, grid=GRID, rows=None, **changes):
     return report(grid, records, tmp_path)[1][1].read_text()
 
 
-def test_contrasts_added_comparisons_and_ratios_have_a_row_each(tmp_path):
+def test_contrasts_and_added_comparisons_have_a_row_each(tmp_path):
     page = page_of(tmp_path)
     rows = statements(page)
     assert [row[0].rpartition(": ")[2] for row in rows] == [
-        *("better", "better", "half of it")
+        "better",
+        "better",
     ]
-    assert [row[2] for row in rows] == ["holds"] * 3
+    assert [row[2] for row in rows] == ["holds"] * 2
     assert "Prediction: Log q is better.\n" in page
-    assert "The last 2 rows were added after the runs" in page
+    assert "The last row was added after the runs" in page
     assert "a family of their own (1 with data), over which their p values" in page
-    assert "95 % interval, which is not adjusted" in page
     assert "\nNot judged: the reason (not measured).\n" in page
 
 
@@ -77,23 +71,10 @@ def test_the_family_of_added_comparisons_is_those_with_a_test(tmp_path):
     grid = but(contrasts=(*GRID.prediction.contrasts, whole))
     page = page_of(tmp_path / "two", grid, made_rows(2, users=300))
     assert "a family of their own (1 with a test), over which" in page
-    assert [row[2] for row in statements(page)][1:3] == ["holds", "undecided"]
+    assert [row[2] for row in statements(page)][1:] == ["holds", "undecided"]
     page = page_of(tmp_path / "one", grid, made_rows(1))
     assert "a family of their own" not in page
     assert {row[2] for row in statements(page)} == {"undecided"}
-
-
-def test_a_ratio_declared_before_the_runs_is_not_said_to_be_added(tmp_path):
-    early = but(stated=(RATIO._replace(added=False),), contrasts=())
-    page = page_of(tmp_path / "early", early)
-    assert statements(page)[-1][0] == "half of it"
-    assert "added after the runs" not in page
-    assert "95 % interval, which is not adjusted" in page
-    assert "a family of their own" not in page
-    both = but(stated=(RATIO, RATIO._replace(text="two", added=False)))
-    page = page_of(tmp_path / "both", both)
-    assert [row[0] for row in statements(page)][1::2] == ["two", "half of it"]
-    assert "The last 2 rows were added after the runs" in page
 
 
 def test_added_comparisons_change_no_p_value_of_the_grids(tmp_path):
@@ -113,7 +94,6 @@ def test_what_the_records_lack_is_named(tmp_path):
     assert len(statements(page)) == 1
     (line,) = (line for line in page.splitlines() if line.startswith("Not judged: "))
     assert "`full-softmax` against `in-batch`: better (not in these records" in line
-    assert "half of it (not in these records: full-softmax)" in line
     assert "added after the runs" not in page
 
 
@@ -124,16 +104,6 @@ def test_other_data_get_one_line_and_no_verdict(tmp_path, changes):
     assert "Log q is better" not in page
     assert "Not judged" not in page
     assert statements(page) == []
-
-
-def test_statements_read_the_records_of_another_data_set(tmp_path):
-    more = Term("full-softmax"), Term("full-softmax", factor=-1.0, records="ml-1m/few")
-    grid = but(stated=(Stated("more here", (Part(more),), low=0.01),))
-    page = page_of(tmp_path, grid)
-    assert "more here (no records ml-1m/few)" in page
-    page_of(tmp_path, dataset="ml-1m", rows=made_rows(world=7))
-    page = page_of(tmp_path, grid)
-    assert "more here" in [row[0] for row in statements(page)]
 
 
 def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
@@ -157,10 +127,6 @@ def test_a_studys_page_on_other_data_has_neither_text_nor_verdicts(tmp_path):
 # not of what their predictions were made for
 BESIDE = {
     "history-last",
-    "ssb-given",
-    "ml-100k/push",
-    "ml-100k/fair-prior",
-    "ml-1m/fair-prior",
 }
 
 

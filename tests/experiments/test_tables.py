@@ -12,25 +12,20 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import runs
 from experiments.__main__ import main
 from experiments.arms import ARMS
-from experiments.collect import BRIEF, brief
 from experiments.grid import Contrast, Grid
 from experiments.grids import GRIDS
 from experiments.lookup import find
 from experiments.studies import STUDIES
 from research.config import Config
 from research.files import read_json
-from research.report.pages import QUICK_MARK, read_table, write_report
+from research.report.pages import QUICK_MARK, read_table
 from research.report.pictures import DESCRIPTION, words_in
 from research.report.records import (
     RECORDS_VERSION,
-    RunResult,
-    load_records,
     read_header,
-    save_records,
 )
 from research.types import InputError
 from tests.experiments.made import SMALL, contents, runs_of
-from tests.report.made import made_rows
 
 BEFORE = ["arm", "metric", "k", "mean", "low", "high", "seeds", "users"]
 AFTER = ["against", "delta", "delta_low", "delta_high", "note"]  # note: why a hole
@@ -325,32 +320,3 @@ def test_a_grid_from_outside_of_one_arm_draws_its_contrasts(done, tmp_path):
         assert "same  tables/ml-100k/toy-grid.csv" in checked.out
     with pytest.raises(InputError, match="unknown grid 'toy-grid'"):
         find("toy-grid")
-
-
-@pytest.mark.parametrize("places", [20, 100])
-def test_a_brief_record_keeps_the_metrics_that_choose(places, tmp_path):
-    runs = [run._replace(history={"loss": [2.0, 1.0]}) for run in made_rows()]
-    short = [brief(run, places) for run in runs]
-    assert all(run.history is None for run in short)
-    assert all(set(run.record.columns) <= set(BRIEF) for run in short)
-    whole, less = (
-        save_records(tmp_path / f"{name}.npz", rows)
-        for name, rows in (("whole", runs), ("less", short))
-    )
-    assert less.stat().st_size < whole.stat().st_size
-    tables = [
-        write_report(load_records(path), "in-batch", path.with_suffix(""), "Which?", [])
-        for path in (whole, less)
-    ]
-    of_both = ["coverage", "gini", "ndcg", "recall", "recall_item"]
-    kept = [t[t.metric.isin(of_both) & t.k.isin([20, places])] for t in tables]
-    assert sorted(kept[1].metric.unique()) == of_both
-    pd.testing.assert_frame_equal(*(t.reset_index(drop=True) for t in kept))
-    assert "ild" in set(tables[0].metric)
-    assert "ild" not in set(tables[1].metric)
-    assert set(tables[1].k.dropna()) == {20, places}
-
-
-def test_a_failed_run_stays_as_it_is():
-    failed = RunResult("in-batch", {}, 0, reason="loss not finite at step 4")
-    assert brief(failed, 20) == failed

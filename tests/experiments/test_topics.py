@@ -53,14 +53,14 @@ def test_list_groups_every_grid_and_study_under_the_headings(capsys):
 
 def test_the_results_are_grouped_under_the_headings_with_their_pages(tmp_path):
     records = tmp_path / "records" / "ml-100k"
-    for name in ("temperature", "fair", "ssb-last"):
+    for name in ("temperature", "correction", "ssb-last"):
         header = {"grid": name.removesuffix("-last"), "dataset": "ml-100k"}
         save_records(records / f"{name}.npz", [], header)
     text = write_overview(tmp_path / "records", tmp_path).read_text()
     _, corrections, temperature = text.split("\n## ")
     assert corrections.startswith("Corrections\n")
-    assert corrections.index("| ssb-last |") < corrections.index("| fair |")
-    assert "](../docs/how-to-choose.md#which-correction)" in corrections
+    assert corrections.index("| ssb-last |") < corrections.index("| correction |")
+    assert "](../docs/findings.md#which-correction)" in corrections
     assert temperature.startswith("Temperature\n")
     assert "| temperature | ml-100k |" in temperature
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.grid import Contrast, Prediction, check_statements
+from experiments.grid import Contrast, Prediction
 from experiments.grids import GRIDS
 from experiments.resolve import expand
 from research.config import Config
-from research.contrast import Part, Stated, Term
 from research.evaluate.metrics import METRICS
 from research.report.contrasts import (
     contrast_frame,
@@ -290,14 +289,6 @@ def test_declared_contrasts_are_of_cells_of_their_grid(name):
         assert contrast.k in (metric.cutoffs or (10, 20, 50, 100))
 
 
-def _stating(stated):
-    return GRIDS["ssb"].but(prediction=Prediction(stated=(stated,)))
-
-
-def _of(arm="popularity", records=""):
-    return Stated("one", (Part((Term(arm, records=records),)),))
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -317,22 +308,6 @@ def _of(arm="popularity", records=""):
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
         (
-            {"prediction": Prediction(stated=(Stated("all", ()),))},
-            "statement of ssb without terms: all",
-        ),
-        (
-            {"prediction": Prediction(stated=(Stated("a", (Part(()),)),))},
-            "statement of ssb without terms: a",
-        ),
-        (
-            {"prediction": Prediction(stated=(_of(records="ml-1m/fare"),))},
-            r"unknown records in a statement of ssb 'fare' \(nearest: fair\)",
-        ),
-        (
-            {"prediction": Prediction(stated=(_of("popularty", records="fair"),))},
-            "unknown arm in a statement of ssb 'popularty'",
-        ),
-        (
             {"prediction": Prediction(contrasts=(Contrast("in-batch", "mixed"),) * 2)},
             "two contrasts of ssb have the name in-batch-vs-mixed-recall-20",
         ),
@@ -341,17 +316,8 @@ def _of(arm="popularity", records=""):
 def test_names_in_a_grid_that_lead_nowhere_are_refused(changes, reason):
     grid = GRIDS["ssb"].but(**changes)
 
-    def check():
-        expand(grid, Config())
-        check_statements(grid, GRIDS)
-
     with pytest.raises(InputError, match=reason):
-        check()
-
-
-@pytest.mark.parametrize("records", ["fair", "ml-1m/fair", "shop/future-time", "ssb"])
-def test_a_statement_may_name_the_records_of_any_grid(records):
-    check_statements(_stating(_of(records=records)), GRIDS)
+        expand(grid, Config())
 
 
 def test_arms_named_in_another_script_have_links_of_their_own():

@@ -13,7 +13,6 @@ from research.report.figures import (
     forest_figure,
     history_figure,
     history_frame,
-    moves_figure,
     sweep_figure,
     tradeoff_figure,
 )
@@ -170,22 +169,6 @@ def test_a_forest_leaves_arms_out_and_is_drawn_without_differences(arms, tmp_pat
     title = "No differences: the reference is not among the arms"
     assert title in words_of(alone.figure)
     assert len(save_figure(*alone, tmp_path / "f")) == 2
-
-
-def test_moves_are_pale_at_a_given_value_and_full_at_an_arms_own():
-    given = [
-        RunResult(arm, {"prior": 0.0}, seed, made_record(n + seed, reach=0.05))
-        for n, arm in ((1000, "in-batch"), (2000, "full-softmax"))
-        for seed in range(3)
-    ]
-    frame = table([*made_rows(), *given], "full-softmax")
-    points = moves_figure(frame, "prior").points
-    cells = frame[(frame.k == 20) & (frame.metric == "recall")]
-    for row in points[points.metric == "Recall@20"].to_dict("records"):
-        at = cells[(cells.arm == row["arm"]) & (cells.prior.notna() == row["pale"])]
-        assert row["value"] == at["mean"].item()
-    with pytest.raises(InputError, match="unknown swept field of the table 'alpha'"):
-        moves_figure(frame, "alpha")
 
 
 def run(arm, seed, losses, **swept):

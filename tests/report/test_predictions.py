@@ -13,9 +13,6 @@ from research.contrast import (
     WORSE,
     Contrast,
     Expected,
-    Part,
-    Stated,
-    Term,
 )
 from research.report.contrasts import contrast_frame
 from research.report.intervals import Interval
@@ -25,7 +22,6 @@ from research.report.predictions import (
     decided,
     outcome,
     prediction_blocks,
-    stated_rows,
     statement,
 )
 from tests.report.made import made_rows
@@ -119,20 +115,6 @@ def test_what_has_no_numbers_is_named_with_the_reason():
         assert absent == [f"{said} (not in these records: mixed)"] * count
 
 
-def test_a_statement_on_a_ratio_goes_by_its_interval():
-    parts = (Part((Term("in-batch"),), (Term("full-softmax"),)),)
-    ratio = {"": made_rows()}
-    (found,), none = stated_rows([Stated("half", parts, high=0.9, form=".2f")], ratio)
-    assert none == []
-    assert found[0] == "half"
-    assert found[2] == "holds"
-    assert stated_rows([Stated("", parts, low=0.9)], ratio)[0][0][2] == "fails"
-    mean = float(found[1].split()[0])
-    assert stated_rows([Stated("", parts, low=mean)], ratio)[0][0][2] == "undecided"
-    absent = stated_rows([Stated("half", parts)], {"": []})
-    assert absent == ([], ["half (not in these records: in-batch)"])
-
-
 def test_statements_on_one_seed_are_undecided():
     one = [row for row in made_rows(users=300) if row.seed == 0]
     frame = contrast_frame(one, [Contrast("full-softmax", "in-batch")])
@@ -141,17 +123,6 @@ def test_statements_on_one_seed_are_undecided():
         (row,), none = contrast_rows([contrast], frame, "ml-100k")
         assert (row[2], none) == ("undecided", [])
         assert row[1].endswith("], not tested: one seed")
-    parts = (Part((Term("in-batch"),), (Term("full-softmax"),)),)
-    ((_, found, said),), _ = stated_rows([Stated("half", parts, high=0.9)], {"": one})
-    assert float(found.split()[0]) < 0.9
-    assert said == "undecided"
-
-
-def test_a_statement_on_lists_that_no_seed_changes_is_undecided():
-    rows = [row for row in made_rows() if row.arm in ("popularity", "in-batch")]
-    for arm, verdict in (("popularity", "undecided"), ("in-batch", "holds")):
-        one = Stated("", (Part((Term(arm),)),), low=0.0, metric="coverage")
-        assert stated_rows([one], {"": rows})[0][0][2] == verdict
 
 
 def test_a_grid_with_a_prediction_says_what_it_expects_and_no_other_does():

@@ -9,8 +9,8 @@ MovieLens 1M and 100K, and by the papers of two losses, SL@K [yang2025slatk] and
     python -m experiments run outside --quick --data-dir DIR     about 1 minute
 
 DIR has the folders ml-1m-ge3, ml-100k-irb, electronic, electronic-popularity, movie
-and gowalla (docs/outside.md); what needs a folder that isn't there, or more memory than
-the machine has, is left out, with a line.
+and gowalla (docs/published-numbers.md); what needs a folder that isn't there, or more
+memory than the machine has, is left out, with a line.
 A run that was measured is not measured again, unless its code or protocol has changed.
 
 Expect most cells to agree, and beside each table EASE, or on the shifted split item
