@@ -41,7 +41,8 @@ class Expected(NamedTuple):
 
 
 BETTER, WORSE = Expected("better"), Expected("worse")
-EQUIVALENT, HIGHER = Expected("equivalent"), Expected("higher")
+EQUIVALENT = Expected("equivalent")
+HIGHER, LOWER = Expected("higher"), Expected("lower")
 NOT_DIFFERENT = Expected("not significantly different")
 # "Not worse" and "not significantly worse" are judged alike: what is undecided shows
 # neither (research/report/predictions.py).
