@@ -298,11 +298,25 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, getattr(hint, "__origin__", object))
 
 
+MANY_NAMES, FEW_NAMES = 10, 5  # of more than the first, a refusal names the second
+LISTED = {  # words of the command list, by what a refusal calls an entry
+    "arm": "arms",
+    "baseline": "baselines",
+    "feature": "features",
+    "grid": "grids",
+    "loss": "losses",
+    "metric": "metrics",
+    "model": "baselines",
+    "source of negatives": "sources",
+}
+
+
 def choose(name: str, registry: Mapping[str, T], what: str) -> T:
     """The entry of that name.
 
     Raises:
-      InputError: there is none; the line names the choices and the nearest.
+      InputError: there is none; the line names the nearest and the choices, of more
+        than ten the five nearest and the command that lists all.
 
     >>> choose("lst", {"last": 1, "ratio": 2}, "split")
     Traceback (most recent call last):
@@ -312,9 +326,15 @@ def choose(name: str, registry: Mapping[str, T], what: str) -> T:
         return registry[name]
     near = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
     hint = f" (nearest: {near[0]})" if near else ""
-    raise InputError(
-        f"unknown {what} '{name}'{hint}: choose {', '.join(sorted(registry))}"
-    )
+    names = sorted(registry)
+    if len(names) > MANY_NAMES:
+        close = difflib.get_close_matches(name, names, n=FEW_NAMES, cutoff=0.4)
+        names = list(dict.fromkeys([*close, *names]))[:FEW_NAMES]
+        listed = (
+            f" (python -m experiments list {LISTED[what]})" if what in LISTED else ""
+        )
+        names.append(f"or one of {len(registry) - FEW_NAMES} others{listed}")
+    raise InputError(f"unknown {what} '{name}'{hint}: choose {', '.join(names)}")
 
 
 def check_distinct(values: Iterable[object], what: str) -> None:

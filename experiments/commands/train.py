@@ -54,6 +54,7 @@ from research.splits import SplitRules
 from research.types import InputError
 
 UNCLICKED = "cold_slots_0"  # the metric: places with items of no training click
+FIRST_METRICS = (("ndcg", 20), ("recall", 20), ("recall", 100), ("coverage", 20))
 MANY = 0.05  # of the places
 # A trial for the number of epochs alone, with lists as trained.
 LENGTH = Grid(name="train", question="", minutes="", tuning=Tuning(("train",)))
@@ -351,11 +352,12 @@ def _calibration_lines(
 
 
 def _print_metrics(folder: Path, config: Config) -> None:
-    """Prints one metric per line, at cut-off 20, and warns of a prior below 0."""
+    """Prints a metric a line, those that decide first, and warns of a prior below 0."""
     metrics = read_metrics(folder)
-    for metric, values in metrics.items():
-        value = values.get(str(CUTOFF))
-        print(f"{metric}@{CUTOFF} {'none' if value is None else f'{value:.4f}'}")
+    rest = [(name, CUTOFF) for name in metrics if (name, CUTOFF) not in FIRST_METRICS]
+    for name, k in (*FIRST_METRICS, *rest):
+        value = metrics[name].get(str(k))
+        print(f"{name}@{k} {'none' if value is None else f'{value:.4f}'}")
     unclicked = metrics[UNCLICKED].get(str(CUTOFF)) or 0.0
     if config.prior < 0 and unclicked > MANY:
         print(

@@ -157,11 +157,14 @@ def _do(run: Run, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]
     """Does a run on a machine of the cluster, in a temporary folder there.
 
     A worker that takes over from a dead one there finds its folder and its checkpoint.
+    The folder has the name of the run's own, which the run's seal holds.
     """
     context = _import_ray().get_runtime_context()
-    name = f"two-tower-{context.get_node_id()}-{context.get_task_id()}"
-    folder = Path(tempfile.gettempdir()) / name
+    task = f"two-tower-{context.get_node_id()}-{context.get_task_id()}"
+    scratch = Path(tempfile.gettempdir()) / task
+    folder = scratch / run.folder.name
     try:
+        scratch.mkdir(mode=0o700, exist_ok=True)  # others may use that machine, too
         for name, content in files.items():
             if not (folder / name).is_file():
                 replace(folder / name, content)
@@ -169,7 +172,7 @@ def _do(run: Run, data_dir: str | None, files: Files) -> tuple[RunStatus, Files]
         status = attempt(moved, data_dir, lambda line: None, "ray")
         after = _files(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return status, {n: c for n, c in after.items() if files.get(n) != c}
 
 

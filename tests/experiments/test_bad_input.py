@@ -17,7 +17,7 @@ from tests.process import ROOT, python
 
 # The words of a command, then parts of the line that refuses them.
 REFUSED = f"""
-run sbb | unknown grid 'sbb' | nearest: ssb | temperature
+run sbb | unknown grid 'sbb' | nearest: ssb | list grids
 run ssb --dataset ml-10k | unknown data set 'ml-10k' | nearest: ml-100k | ml-25m
 run ssb --arms in-batch in-batch+log | unknown arm | nearest: in-batch+logq
 run ssb --tune 0 | tune is 0
@@ -38,7 +38,7 @@ run ssb --reference ease --arms in-batch | reference ease is not among --arms
 choose ml-10k | unknown data set 'ml-10k' | nearest: ml-100k
 choose ml-100k --minutes 0 | minutes is 0
 choose ml-100k --jobs 0 | jobs is 0
-train --arm in-bach | unknown arm 'in-bach' | nearest: in-batch | popularity
+train --arm in-bach | unknown arm 'in-bach' | nearest: in-batch | list arms
 train --arm | --arm
 run few --engine locl | 'locl' | nearest: local
 train --encoder target-attention | target-attention | joins the towers

@@ -14,7 +14,6 @@ from experiments.grids import GRIDS
 from experiments.loaded import prepared_run
 from experiments.resolve import expand
 from experiments.studies import STUDIES
-from research.baselines import BASELINES
 from research.config import Config, swept_fields
 from research.data import DATASETS
 from research.files import read_json
@@ -22,10 +21,10 @@ from research.losses import LOSSES
 from research.marks import SERVING, marked
 from research.negatives import SOURCES
 from research.negatives.frequencies import FREQUENCIES
-from research.prepare import TOWERS
 from research.registry import deferred
 from research.splits import SPLITS
 from research.towers import ENCODERS
+from research.types import FEW_NAMES
 from tests.experiments.made import TINY, runs_of, write_larger_100k
 
 ROOT = Path(__file__).parents[2]
@@ -96,11 +95,8 @@ def test_train_starts_from_every_arm(name):
     [
         (DATASETS, "dataset"),
         (SPLITS, "split"),
-        (LOSSES, "loss"),
-        (SOURCES, "negatives"),
         (FREQUENCIES, "frequency"),
         (ENCODERS, "encoder"),
-        ({TOWERS: None, **BASELINES}, "model"),
     ],
 )
 def test_the_choices_are_the_keys_of_the_registry(registry, flag, call, tmp_path):
@@ -108,6 +104,23 @@ def test_the_choices_are_the_keys_of_the_registry(registry, flag, call, tmp_path
     choices = called.err.split(": choose ")[1].removeprefix("from ")
     listed = re.sub(r" \(nearest: .*", "", choices.strip()).split(", ")
     assert sorted(listed) == sorted(registry)
+
+
+@pytest.mark.parametrize(
+    ("registry", "flag", "all_of_them"),
+    [
+        (LOSSES, "loss", "losses"),
+        (SOURCES, "negatives", "sources"),
+        (ARMS, "arm", "arms"),
+    ],
+)
+def test_of_many_choices_the_nearest_are_named(registry, flag, all_of_them, call):
+    called = call("train", f"--{flag}", "unifrm")
+    *named, others = called.err.split(": choose ")[1].split(", ")
+    assert len(named) == FEW_NAMES
+    assert set(named) <= set(registry)
+    count = f"or one of {len(registry) - FEW_NAMES} others"
+    assert others.strip() == f"{count} (python -m experiments list {all_of_them})"
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,20 @@
 import importlib
 import signal
 import socket
+import stat
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from experiments.engine.local import run_here
-from experiments.engine.ray import run_on_ray
+from experiments.engine.local import RunStatus, run_here
+from experiments.engine.ray import _do, run_on_ray
 from experiments.grids import GRIDS
 from experiments.output.plan import plan
 from experiments.resolve import expand
 from research.config import Config
-from research.files import PART
+from research.files import PART, replace
 from research.types import InputError
 from tests.experiments.made import contents, runs_of, without_seals
 from tests.experiments.test_safe_signals import (
@@ -37,15 +39,40 @@ def test_ray_is_imported_only_where_it_is_asked_for(call):
 def test_without_ray_the_engine_says_what_to_install(call, tmp_path, monkeypatch):
     inner = importlib.import_module
 
-    def missing(name: str):
+    def missing(name: str, *package: str):
         if name == "ray":
             raise ImportError(name)
-        return inner(name)
+        return inner(name, *package)
 
     monkeypatch.setattr("experiments.engine.ray.importlib.import_module", missing)
     called = call("run", "few", "--engine", "ray", "--out", tmp_path / "out")
     assert called.status == 2
     assert "pip install -r requirements-ray.txt" in called.err
+
+
+def test_a_workers_folder_is_named_as_the_run_and_can_be_read_by_its_user_alone(
+    data, tmp_path, monkeypatch
+):
+    """Else the seal that is made in it would be that of a copy, where it arrives."""
+    about = SimpleNamespace(get_node_id=lambda: "node", get_task_id=lambda: "task")
+    fake = SimpleNamespace(get_runtime_context=lambda: about)
+    monkeypatch.setattr("experiments.engine.ray._import_ray", lambda: fake)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    def attempt(run, *about):
+        seen.append((run.folder, stat.S_IMODE(run.folder.parents[0].stat().st_mode)))
+        replace(run.folder / "made", b"1")
+        return RunStatus(run, "", False, 0.0)
+
+    monkeypatch.setattr("experiments.engine.ray.attempt", attempt)
+    cells = expand(GRIDS["few"], Config(dataset="ml-100k"), seeds=1)
+    run = plan(cells, "few", tmp_path / "out", str(data))[1][0]
+    _, files = _do(run, None, {})
+    ((folder, mode),) = seen
+    assert (folder.name, mode) == (run.folder.name, 0o700)
+    assert files == {"made": b"1"}
+    assert not list(tmp_path.glob("two-tower-*"))
 
 
 @pytest.mark.slow

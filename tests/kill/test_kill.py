@@ -190,7 +190,7 @@ def unfinished(out):
 
 def checkpoints(out):
     """Those of the folder; those of Ray's workers lie among the temporary files."""
-    scratch = Path(tempfile.gettempdir()).glob(f"two-tower-*/{NAME}")
+    scratch = Path(tempfile.gettempdir()).glob(f"two-tower-*/*/{NAME}")
     folders = [*out.rglob(NAME), *(scratch if out.name.startswith("ray") else ())]
     return [step for folder in folders for step in complete(folder)]
 

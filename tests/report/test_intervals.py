@@ -217,16 +217,21 @@ PAIRS = (
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_intervals_of_committed_pairs_cover_the_truth(pair):
-    """With the variances that the committed records show for pairs of arms."""
+    """With the variances that the committed records show for pairs of arms.
+
+    With two or three seeds intervals are too short for pairs whose seeds vary most
+    (docs/metrics.md); the records have eight.
+    """
     cells = by_cell(load_records(RECORDS))
     arm, other = (values_of(runs_of(cells, name, {}), "recall", 20) for name in pair)
     values, table = arm - other, _table(arm - other)
     rest = table.residual
     parts = [table.within_seed - rest, table.within_user - rest, rest]
     parts = np.maximum(parts, 0.0)
-    for seeds in (2, 3, 5):
+    for seeds in (2, 3, 5, values.shape[1]):
         covered, found = simulate(parts, seeds, len(values), trials=4000)
-        assert 0.935 < covered < 0.975  # measured: 0.946 to 0.965
+        least = 0.935 if seeds > 3 else 0.92
+        assert least < covered < 0.975  # measured: 0.940 to 0.954, and 0.933 to 0.958
         assert found < 4 * STRICT
 
 
