@@ -57,6 +57,8 @@ results: $(READY)
 	$(call outside,movie,strength)
 	$(call outside,gowalla,strength)
 	$(if $(MOVIELENS_DIR),,@echo "MOVIELENS_DIR is not set: MovieLens 1M is left out")
+	$(if $(MOVIELENS_DIR),$(LARGE) 3 questions --reference in-batch+logq --arms \
+	  popularity item-knn ease in-batch+logq)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 questions --split time --reference in-batch+logq --arms \
 	  popularity item-knn ease ials in-batch+logq)
 	$(if $(MOVIELENS_DIR),$(LARGE) 3 baselines --arms popularity recent-popularity \

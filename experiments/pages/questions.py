@@ -31,10 +31,9 @@ from research.report.contrasts import (
     verdict_text,
     within_margin,
 )
-from research.report.figures import PLAIN
 from research.report.intervals import holm
 from research.report.pages import interval_text, markdown_page, markdown_table
-from research.report.pictures import Drawing, folded, save_figure
+from research.report.pictures import Drawing, save_figure
 from research.report.plots import Plot, draw
 from research.report.predictions import outcome
 from research.report.records import RunResult, load_records
@@ -64,8 +63,15 @@ PLACES = (
 )
 PRIMARY = ("ndcg", CUTOFF)
 BESIDE = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
+PANELS = {  # titles that fit above a narrow panel
+    "MovieLens 100K": "100K",
+    "MovieLens 1M": "1M",
+    "1M, split in time": "1M in time",
+    "Electronics": "Electronics",
+    "Movies": "Movies",
+}
 FIGURE = "all-data/questions"
-FAR = 0.2  # of the reference: beyond it a point would stretch the axis
+FAR = 0.2  # of the reference: where points beyond it are drawn, at the edge
 DRAWN = ["name", "place", "percent", "percent_low", "percent_high", "verdict"]
 RULE = (
     "Differences are in percent of the second arm's value, with 95 % intervals over "
@@ -244,23 +250,23 @@ def questions_figure(frame: pd.DataFrame) -> Drawing:
         percent_low=ends[:, 1],
         percent_high=ends[:, 2],
         margin=100 * MARGIN,
+        panel=[PANELS[place] for place in rows.place],
     )
     far = points.percent.abs() > 100 * FAR
-    notes = []
-    for name, part in points[far].groupby("name", sort=False):
-        values = ", ".join(
-            f"{value:+.0f} % on {place}"
-            for value, place in zip(part.percent, part.place, strict=True)
-        )
-        notes.append(folded(f"off the axis: {name} {values}", PLAIN))
-    shown = points[~far].reset_index(drop=True)
+    notes = [
+        f"at the edge: {row['name']} {row['percent']:+.0f} % on {row['place']}"
+        for row in points[far].to_dict("records")
+    ]
+    drawn = ["percent", "percent_low", "percent_high"]
+    edge = np.sign(points.percent) * 100 * FAR
+    shown = points.assign(**{end: points[end].where(~far, edge) for end in drawn})
     title = f"Differences in {METRICS[PRIMARY[0]].title(CUTOFF)}, in percent"
     plot = Plot(
         *("forest", "percent", "name", "verdict"),
-        facet="place",
-        title=f"{title} (grey: within {100 * MARGIN:g} %)",
-        xlabel="percent [95 %]",
-        ylabel="question",
+        facet="panel",
+        title=f"{title} [95 %] (grey: within {100 * MARGIN:g} %)",
+        xlabel=" ",
+        ylabel=" ",
         columns=5,
     )
     return draw(plot, shown, notes)._replace(points=points[DRAWN])
