@@ -1,10 +1,12 @@
 """The functions meant to be called from a notebook, and their page, docs/api.md."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
+from research.config import GROUPS
 from research.registry import deferred
 
 # By topic; written as "module:function", imported when the page is made.
@@ -51,19 +53,46 @@ API: dict[str, tuple[str, ...]] = {
 
 _HEAD = """# Functions for notebooks
 
-The functions below are meant to be called from a notebook; `notebooks/` shows them at
-work, and [extending.md](extending.md) how to add losses, sources and metrics. The page
-is made from their docstrings by `python -m experiments list api > docs/api.md`.
+Ten lines that train three arms, compare them and keep the table:
+
+```python
+from experiments.arms import arm
+from experiments.notebook import compare
+from research.report.tables import table, wide
+
+names = ("in-batch", "in-batch+logq", "full-softmax")
+arms = {name: arm(name) for name in names}
+results = compare(arms, seeds=2)
+frame = table(results, "full-softmax")
+print(wide(frame, ["ndcg", "recall", "coverage"], 20))
+frame.to_csv("arms.csv", index=False)
+```
+
+Any field of `Config` is set by `dataclasses.replace`, as in `replace(config, dim=128)`.
+`python -m experiments train --save DIR` saves a model, which `load_model` reads;
+`notebooks/` has more. This page is made from docstrings by
+`python -m experiments list api > docs/api.md`.
 """
 
 
 def api_page() -> str:
-    """The page in Markdown: each function's import, signature and docstring."""
-    parts = [_HEAD]
+    """The page in Markdown: the groups of fields, then each function's docstring."""
+    parts = [_HEAD, _fields()]
     for title, paths in API.items():
         parts.append(f"## {title}\n")
         parts += [_section(path) for path in paths]
     return "\n".join(parts)
+
+
+def _fields() -> str:
+    """The fields of Config by group; help texts are those of the command line."""
+    lines = [
+        f"- {inspect.getdoc(group)} "
+        + ", ".join(f"`{field.name}`" for field in dataclasses.fields(group))
+        for group in GROUPS
+    ]
+    about = "`python -m experiments train --help` says what each field is."
+    return "\n".join(["## Config\n", about, "", *lines, ""])
 
 
 def _section(path: str) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from experiments.__main__ import COMMANDS, main, parse
@@ -165,6 +166,17 @@ def test_the_page_is_in_step_with_the_docstrings(call):
     page = (ROOT / "docs" / "api.md").read_text()
     assert page == api_page(), "python -m experiments list api > docs/api.md"
     assert call("list", "api").out == page
+
+
+def test_the_first_lines_of_the_page_run(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOVIELENS_DIR", str(data))
+    code = api_page().split("```python\n")[1].split("```")[0]
+    base = dataclasses.replace(Config(), epochs=1, dim=4)
+    code = code.replace("arm(name)", "arm(name, base)").replace("seeds=2", "seeds=1")
+    exec(code, {"base": base})
+    arms = pd.read_csv("arms.csv").arm
+    assert set(arms) == {"in-batch", "in-batch+logq", "full-softmax"}
 
 
 def test_every_function_says_what_it_does_and_takes():
