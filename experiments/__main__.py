@@ -15,7 +15,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from experiments.commands.signals import (
     Stopped,
@@ -114,6 +114,7 @@ def parse(words: list[str]) -> Any:
 
     module, name, _ = choose(words[0], COMMANDS, "command")
     command = getattr(importlib.import_module(f"experiments.{module}"), name)
+    _check_text(words)
     rest, default = [_plain_word(word) for word in words[1:]], None
     _check_flags(rest, command)
     if hasattr(command, "from_words"):  # train --arm NAME changes the defaults
@@ -178,33 +179,59 @@ def _check_flags(words: list[str], command: type) -> None:
     for flag in flags:
         if flag in MOVED:
             raise InputError(f"{flag} is no flag any more: write {MOVED[flag]}")
-    for flag, _ in _lists(command):  # of two the last would count alone
+    several = [f for f, hint, _ in _flags(command) if "tuple[" in str(hint)]
+    for flag in several:  # of two the last would count alone
         if flags.count(flag) > 1:
             raise InputError(f"{flag} is given twice: give it once, with all its words")
 
 
 def _check_words(words: list[str], command: type, default: Any) -> None:
-    """Refuses a flag of several words without one, unless that empties a default.
+    """Refuses flags without the words that they need.
 
     Raises:
-      InputError: naming it: what is said of no word, such as all arms, isn't meant.
+      InputError: one of several words has none, unless that empties a default: what is
+        said of no word, such as all arms, isn't meant. Or a number is written with
+        blanks or with digits other than 0 to 9, which Python would read.
     """
     from research.types import InputError
 
-    usual = dict(_lists(command, default))
+    flags = {name: (hint, usual) for name, hint, usual in _flags(command, default)}
     for word, after in zip(words, [*words, "--"][1:], strict=True):
-        if after.startswith("--") and usual.get(word) == ():
+        flag, equals, given = word.partition("=")
+        hint, usual = flags.get(flag, (None, None))
+        bare = after.startswith("--") and not equals and "tuple[" in str(hint)
+        if bare and usual == ():
             raise InputError(f"{word} needs a word: leave it out for its default")
+        number = given if equals else after
+        numeric = {int, float} & {hint, *get_args(hint)}
+        if numeric and (number != number.strip() or not number.isascii()):
+            raise InputError(f"{flag} '{number}': write the number in digits 0 to 9")
 
 
-def _lists(command: type, default: Any = None) -> Iterator[tuple[str, Any]]:
-    """The flags of a command that take several words, each with its default."""
+def _flags(command: type, default: Any = None) -> Iterator[tuple[str, Any, Any]]:
+    """The flags of a command, each with its type and its default."""
     known = command if default is None else default
     for name, hint in get_type_hints(command).items():
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            yield from _lists(hint, getattr(known, name, None))
-        elif "tuple[" in str(hint):
-            yield f"--{name.replace('_', '-')}", getattr(known, name, None)
+            yield from _flags(hint, getattr(known, name, None))
+        else:
+            yield f"--{name.replace('_', '-')}", hint, getattr(known, name, None)
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuses a word that isn't UTF-8, such as a file's name: no page could print it.
+
+    Raises:
+      InputError: it isn't.
+    """
+    from research.types import InputError
+
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word).decode(errors="backslashreplace")
+            raise InputError(f"'{shown}' is not UTF-8: rename it") from None
 
 
 def _plain_word(word: str) -> str:

@@ -43,6 +43,10 @@ train --arm | --arm
 run few --engine locl | 'locl' | nearest: local
 train --encoder target-attention | target-attention | joins the towers
 train --negatives unifrom:9 | unknown source of negatives 'unifrom' | nearest: uniform
+train --draws \u0663 | --draws | digits 0 to 9
+train --temperature=\u0660.\u0663 | --temperature | digits 0 to 9
+run few --seeds \u0663 | --seeds | digits 0 to 9
+train --dataset caf\udce9.csv | caf\\xe9.csv | not UTF-8
 train --output dott | 'dott' | cosine | dot
 train --user-features agee | 'agee' | age | gender
 train --item-features yaer | 'yaer' | year
