@@ -116,6 +116,7 @@ def test_a_claim_that_nothing_could_decide_is_refused(tmp_path, text, line):
 def test_the_committed_ledger_is_what_the_committed_tables_say(tmp_path):
     """Of at least 25 claims; the commit of a prediction has seven digits."""
     shutil.copytree(ROOT / "results" / "tables", tmp_path / "tables")
+    shutil.copy(ROOT / "results" / "questions.csv", tmp_path)
     claims.write_claims(tmp_path / "tables", tmp_path)
     for name in ("claims.md", "claims.csv"):
         assert (tmp_path / name).read_text() == (ROOT / "results" / name).read_text()
