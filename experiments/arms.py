@@ -19,10 +19,6 @@ _HISTORY: dict[str, dict[str, Any]] = {
         "encoder": "last-click",
         "history_order": "shuffled",
     },
-    "encoder-self-attention-shuffled": {
-        "encoder": "self-attention",
-        "history_order": "shuffled",
-    },
 }
 
 _USER = ("gender", "age", "occupation", "zip")
@@ -67,8 +63,7 @@ _DEPTH: dict[str, dict[str, Any]] = {
     "layers-none-of-item": {"item_hidden": ()},
 }
 
-# Wider towers over a longer history, tried on validation, and
-# the same towers with one of these changes undone.
+# Wider towers over a longer history, chosen on validation.
 _CHOSEN: dict[str, Any] = {
     "negatives": ("catalogue",),
     "mask_user_positives": True,
@@ -79,22 +74,11 @@ _CHOSEN: dict[str, Any] = {
     "item_hidden": (256,),
     "dropout": 0.1,
 }
-_UNDONE: dict[str, dict[str, Any]] = {
-    "temperature-0.2": {"temperature": 0.2},
-    "history-50": {"history": 50},
-    "dim-64": {"dim": 64},
-    "hidden-128": {"user_hidden": (128,), "item_hidden": (128,)},
-    "dropout-0.2": {"dropout": 0.2},
-}
-CHOICE: dict[str, dict[str, Any]] = {
-    "larger-towers": _CHOSEN,
-    **{f"larger-towers+{name}": _CHOSEN | back for name, back in _UNDONE.items()},
-}
 
 TOWER_ARMS: dict[str, dict[str, Any]] = {
     name: {"logq": 1.0, **changes}
     for name, changes in (_HISTORY | _FEATURES | _DEPTH).items()
-} | CHOICE
+} | {"larger-towers": _CHOSEN}
 
 
 _UNIFORM, _512 = "uniform:1024", "uniform:512"
@@ -230,17 +214,14 @@ _FIFO_512 = _beside("fifo-cache:512")
 ARMS: dict[str, dict[str, Any]] = {
     # Baselines, with their default options.
     **{name: {"model": name} for name in BASELINES},
-    "ease-l2-32000": {"model": "ease,l2=32000"},
     # {uniform, in-batch} by {sigmoid, softmax}, and the corrected pointwise loss.
     "pointwise-sigmoid": {"loss": "sigmoid", "negatives": ("uniform-per-row:8",)},
     "in-batch-sigmoid": {"loss": "sigmoid"},
     "binary-nce": {"loss": "binary-nce", "logq": 1.0, "expected_count": True},
     "uniform-softmax": {"negatives": (_UNIFORM,), "logq": 1.0},
     "uniform-softmax-64": {"negatives": ("uniform:64",), "logq": 1.0},
-    # Negatives of one kind alone, and those that no two rows share.
+    # Negatives of one kind alone.
     "popularity-softmax": {"negatives": ("popularity:1024",), "logq": 1.0},
-    "popularity-softmax-rows": {"negatives": ("popularity-per-row:64",), "logq": 1.0},
-    "uniform-softmax-rows": {"negatives": ("uniform-per-row:64",), "logq": 1.0},
     # The question of the grid ssb: in-batch negatives and their corrections.
     "in-batch": {},
     "in-batch+prior": {"prior": 1.0},
@@ -280,7 +261,6 @@ ARMS: dict[str, dict[str, Any]] = {
     # Caches of positives and of items; the third stores q, as in [wang2021].
     "fifo-cache+logq": _FIFO,
     "fifo-cache-512+logq": _FIFO_512,
-    "fifo-cache+logq+warmup": _beside("fifo-cache:4096,warmup=1000"),
     "vector-cache+logq": _VECTORS,
     "fifo-cache-stored+logq": {
         **_beside("fifo-cache-stored:4096"),
@@ -310,7 +290,6 @@ ARMS: dict[str, dict[str, Any]] = {
         "mask_same_item": True,
     },
     "weighted-softmax+logq": _FAITHFUL,
-    "weighted-softmax-uniform": {**_FAITHFUL, "negatives": (_UNIFORM,)},
     # One loss each. Losses of many negatives are corrected: without correction the
     # comparison would be one of sampling distributions, not of losses.
     "decoupled-softmax+logq": {"loss": "decoupled-softmax", "logq": 1.0},

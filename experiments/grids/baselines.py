@@ -18,9 +18,7 @@ and larger-towers (12 minutes per seed on one core): R@20 0.203 for larger-tower
 for in-batch+logq, 0.158 for ease, the differences significant at 95 %.
 Expect on MovieLens 100K: R@20 0.273 and NDCG@20 0.173 for larger-towers, significantly
 above all others; 0.25 for the reference towers, 0.23 to 0.24 for slim, ials and ease,
-0.21 to 0.23 for the others, 0.11 to 0.12 for the popularities. Expect in towers-choice
-NDCG@20 0.187 to 0.190 for larger-towers whichever part is undone, and 0.180 for the
-reference towers.
+0.21 to 0.23 for the others, 0.11 to 0.12 for the popularities.
 """
 
 from experiments.grid import SHORTER, Contrast, Elsewhere, Grid

@@ -42,11 +42,18 @@ from research.types import InputError
 
 
 class Place(NamedTuple):
-    """A data set and split that the questions are asked on."""
+    """A data set and split that the questions are asked on.
+
+    Attributes:
+      dataset, split: as in the names of its records.
+      title: on the page.
+      short: above a narrow panel of the figure; "" for the title.
+    """
 
     dataset: str
     split: str
     title: str
+    short: str = ""
 
     @property
     def stem(self) -> str:
@@ -55,21 +62,14 @@ class Place(NamedTuple):
 
 
 PLACES = (
-    Place("ml-100k", "ratio", "MovieLens 100K"),
-    Place("ml-1m", "ratio", "MovieLens 1M"),
-    Place("ml-1m", "time", "1M, split in time"),
+    Place("ml-100k", "ratio", "MovieLens 100K", "100K"),
+    Place("ml-1m", "ratio", "MovieLens 1M", "1M"),
+    Place("ml-1m", "time", "1M, split in time", "1M in time"),
     Place("electronic", "given", "Electronics"),
     Place("movie", "given", "Movies"),
 )
 PRIMARY = ("ndcg", CUTOFF)
 BESIDE = (("recall", CUTOFF), ("recall", 100), ("recall_item", CUTOFF))
-PANELS = {  # titles that fit above a narrow panel
-    "MovieLens 100K": "100K",
-    "MovieLens 1M": "1M",
-    "1M, split in time": "1M in time",
-    "Electronics": "Electronics",
-    "Movies": "Movies",
-}
 FIGURE = "all-data/questions"
 FAR = 0.2  # of the reference: where points beyond it are drawn, at the edge
 DRAWN = ["name", "place", "percent", "percent_low", "percent_high", "verdict"]
@@ -244,13 +244,14 @@ def questions_figure(frame: pd.DataFrame) -> Drawing:
     """Draws the differences: questions down, a panel for each data set."""
     rows = frame.dropna(subset=["difference"])
     ends = np.array([_percent(row) for row in rows.to_dict("records")])
+    short = {place.title: place.short or place.title for place in PLACES}
     points = rows.assign(
         name=[f"{n}. {text}" for n, text in zip(rows.number, rows.question)],
         percent=ends[:, 0],
         percent_low=ends[:, 1],
         percent_high=ends[:, 2],
         margin=100 * MARGIN,
-        panel=[PANELS[place] for place in rows.place],
+        panel=[short[place] for place in rows.place],
     )
     far = points.percent.abs() > 100 * FAR
     notes = [
