@@ -177,22 +177,40 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def spreadsheet_text(value: Any) -> Any:
+    """The value, with an apostrophe before a text that a spreadsheet would compute.
+
+    Such a text begins with = + - @, a tab or a carriage return, and isn't a number.
+    """
+    if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Writes rows under the union of their columns, numbers to 7 digits.
 
-    A column that a row lacks is an empty cell.
+    A column that a row lacks is an empty cell. Texts are as in ``spreadsheet_text``.
     """
     text = io.StringIO()
     columns = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {n: f"{v:.7g}" if isinstance(v, float) else v for n, v in row.items()}
+        {
+            n: f"{v:.7g}" if isinstance(v, float) else spreadsheet_text(v)
+            for n, v in row.items()
+        }
         for row in rows
     )
     return replace(path, text.getvalue().encode())
 
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 UNIX = 3  # fixed, as a zip otherwise names the system that wrote it
 # What zipfile and NumPy raise for a flipped bit, depending on the field it is in.

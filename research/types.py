@@ -121,6 +121,11 @@ class Table(NamedTuple):
         """The columns of a kind, in order."""
         return [column for column in self.columns.values() if column.kind == kind]
 
+    def titles(self) -> ndarray:
+        """What to call each row: the first column of text; without one, the ids."""
+        columns = self.of_kind(TEXT)
+        return columns[0].values if columns else self.names.astype(str)
+
     def topics(self) -> Bool[ndarray, "n g"]:
         """What items are about: the first column of categories; [n, 0] if none."""
         columns = self.of_kind(CATEGORIES)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from research.files import PART, scratch, together
+from research.files import PART, scratch, spreadsheet_text, together
 from tests.experiments.made import contents
 
 NAMES = ("users.npz", "items.npz", "meta.json")
@@ -18,6 +18,13 @@ def write_all(folder, text):
     with together(folder, NAMES) as part:
         for name in NAMES:
             (part / name).write_text(text)
+
+
+def test_no_spreadsheet_computes_a_text():
+    for text in ("=1+1", "+49 30", "-a", "@SUM(A1)", "\t=1", "\r=1", "="):
+        assert spreadsheet_text(text) == f"'{text}"
+    for value in ("-1.5", "+2", "a=1", "", "'=1", -1.5, 7, None):
+        assert spreadsheet_text(value) is value
 
 
 def test_what_a_killed_process_of_the_same_number_left_is_removed(tmp_path):

@@ -19,7 +19,7 @@ from research.files import write_arrays
 from research.notices import say
 from research.saved.files import load_model
 from research.serving import Serving, check_rule
-from research.types import InputError
+from research.types import TEXT, InputError
 
 if TYPE_CHECKING:
     from research.saved.model import Encoded, Lists, SavedModel
@@ -74,7 +74,7 @@ class Encode:
                 {n: v for n, v in model.about.items() if n != "digest"},
                 model.config, serving, model.temperature, users, items,
             )  # fmt: skip
-            rows = None if lists is None else _rows(lists)
+            rows = None if lists is None else _rows(model, lists)
             written = write_vectors(self.out, users, items, meta, rows)
         for note in encoded.notes:
             say(note)
@@ -113,10 +113,17 @@ def _write_file(
         raise InputError(f"{path} can't be written: {reason}") from None
 
 
-def _rows(lists: "Lists") -> list[dict[str, Any]]:
-    """One row per slot of a list: user, rank from 1, item, score."""
+def _rows(model: "SavedModel", lists: "Lists") -> list[dict[str, Any]]:
+    """One row per slot of a list: user, rank from 1, item, title if any, score."""
+    items, titles = model.items, {}
+    if items.of_kind(TEXT):
+        titles = dict(zip(items.names.tolist(), items.titles().tolist(), strict=True))
     return [
-        {"user": user, "rank": rank, "item": item, "score": float(score)}
+        {
+            **{"user": user, "rank": rank, "item": item},
+            **({"title": titles[item]} if titles else {}),
+            "score": float(score),
+        }
         for user, items, scores in zip(
             lists.users.tolist(), lists.items.tolist(), lists.scores, strict=True
         )

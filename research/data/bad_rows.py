@@ -9,7 +9,7 @@ from typing import NamedTuple
 from research.data.delimited import Named, TableFile, malformed, split_rows
 from research.data.own import open_own
 from research.data.own_files import find_columns, is_dated, row_check
-from research.files import together
+from research.files import spreadsheet_text, together
 from research.types import InputError
 
 
@@ -45,11 +45,12 @@ def copy_good_rows(file: Path, columns: dict[str, str], clean: Path) -> Copied:
         write.writerow(
             f"{c.name}:{c.type}" if c.type else c.name for c in table.columns
         )
-        tell.writerow(["line", "reason", *table.names])
+        tell.writerow(map(spreadsheet_text, ["line", "reason", *table.names]))
         for where, fields, reason in _judged(table, found):
             if reason:
                 bad += 1
-                tell.writerow([where.rpartition(":")[2], reason, *fields])
+                line = where.rpartition(":")[2]
+                tell.writerow(map(spreadsheet_text, [line, reason, *fields]))
             else:
                 good += 1
                 write.writerow(fields)

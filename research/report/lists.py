@@ -12,15 +12,9 @@ from research.evaluate.metrics import CUTOFF
 from research.positives import POSITIVES
 from research.report.records import RunResult, Served
 from research.report.tables import cell_label
-from research.types import TEXT, Fold, InputError, Table
+from research.types import Fold, InputError
 
 TRAINING, HELD_OUT = "training", "held out"
-
-
-def titles(items: Table) -> ndarray:
-    """The first column of text of a table, such as the titles; without one, the ids."""
-    columns = items.of_kind(TEXT)
-    return columns[0].values if columns else items.names.astype(str)
 
 
 def user_list(result: RunResult, user: int | str, k: int = CUTOFF) -> pd.DataFrame:
@@ -164,7 +158,7 @@ def _about(fold: Fold, row: int, items: ndarray) -> pd.DataFrame:
     part = np.where(np.isin(items, seen), TRAINING, "")
     return pd.DataFrame(
         {
-            "title": titles(fold.fitted.items)[items],
+            "title": fold.fitted.items.titles()[items],
             "clicks": fold.fitted.item_counts[items],
             "part": np.where(np.isin(items, held), HELD_OUT, part),
         }

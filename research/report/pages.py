@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from research.evaluate.metrics import CUTOFF, METRICS, PageColumn
-from research.files import beside, replace
+from research.files import beside, replace, spreadsheet_text
 from research.report.intervals import Estimate, Interval, over_seeds
 from research.report.records import RunResult
 from research.report.tables import (
@@ -149,10 +149,13 @@ def p_text(p: float) -> str:
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as CSV: 6 significant digits, empty where there is no value.
 
+    Texts are as in ``spreadsheet_text``.
+
     >>> csv_text(pd.DataFrame({"mean": [1 / 3, float("nan")], "k": [20, 20]}))
     'mean,k\\n0.333333,20\\n,20\\n'
     """
-    return str(frame.to_csv(index=False, float_format=NUMBER, lineterminator="\n"))
+    shown = frame.map(spreadsheet_text)
+    return str(shown.to_csv(index=False, float_format=NUMBER, lineterminator="\n"))
 
 
 def read_table(path: Path) -> pd.DataFrame:

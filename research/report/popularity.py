@@ -14,7 +14,7 @@ from research.evaluate.metrics import CUTOFF, METRICS, Metric
 from research.evaluate.record import DECILES, deciles, held_out
 from research.negatives.source import union_log_q
 from research.prepare import is_towers, prepare
-from research.report.lists import check_judged_alike, titles
+from research.report.lists import check_judged_alike
 from research.report.pictures import Drawing
 from research.report.plots import Plot, draw
 from research.report.records import RunResult
@@ -127,7 +127,7 @@ def draw_frame(configs: Mapping[str, Config], fold: Fold) -> pd.DataFrame:
     counts = fold.fitted.item_counts
     columns = {
         "item": items.names,
-        "title": titles(items),
+        "title": items.titles(),
         "clicks": counts,
         "decile": deciles(counts) + 1,
     }

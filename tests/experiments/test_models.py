@@ -54,7 +54,7 @@ def test_encode_writes_what_a_library_loads(saved, histories, done, tmp_path):
     scores = users["vectors"] @ items["vectors"].T / meta["temperature"]
     scores[:, np.isin(items["ids"], [3, 9])] = -np.inf  # seen by the first
     rows = (tmp_path / "v" / "lists.csv").read_text().splitlines()
-    assert rows[0] == "user,rank,item,score"
+    assert rows[0] == "user,rank,item,title,score"
     best = [int(row.split(",")[2]) for row in rows[1:5]]
     assert best == items["ids"][np.argsort(-scores[0])[:4]].tolist()
 

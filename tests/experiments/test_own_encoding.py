@@ -1,5 +1,7 @@
 """A model of own data reads histories and tables of users as training read them."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +85,26 @@ def test_times_are_read_as_in_training(people, tmp_path):
     dates = write(tmp_path / "dates.csv", f"{HEADER}\nu1,i7,20200131\nu1,i4,20200201\n")
     with pytest.raises(InputError, match="found 'dates such as 20200131'"):
         model.encode(dates)
+
+
+def test_lists_have_titles_as_text(tmp_path):
+    """Neither of the ids nor of the titles does a spreadsheet compute anything."""
+    folder = tmp_path / "shop"
+    titles = ["=1+1", "@SUM(A1)", 'a "b", c', "<script>alert(1)</script>"]
+    items = [[f"i{i}", titles[i % 4]] for i in range(60)]
+    write(folder / "interactions.csv", csv_text(ROWS, HEADER))
+    with (folder / "items.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["item", "title:text"], *items])
+    train(tmp_path, "--dataset", str(folder))
+    path = write(tmp_path / "h.csv", csv_text([["-new", "i1"]], "user,item"))
+    words = ["--model", str(tmp_path / "model"), "--histories", str(path)]
+    assert main(["encode", *words, "--lists", "9", "--out", str(tmp_path / "v")]) == 0
+    with (tmp_path / "v" / "lists.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["user", "rank", "item", "title", "score"]
+    assert {row["user"] for row in rows} == {"'-new"}
+    shown = ["'=1+1", "'@SUM(A1)", *titles[2:]]
+    assert [r["title"] for r in rows] == [shown[int(r["item"][1:]) % 4] for r in rows]
 
 
 def test_columns_may_be_called_as_in_training(tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from research.report.lists import compare_lists, titles, user_clicks, user_list
+from research.report.lists import compare_lists, user_clicks, user_list
 from research.report.popularity import recall_by_decile
 from research.report.records import RunResult
 from research.types import InputError
@@ -93,9 +93,9 @@ def test_runs_are_told_apart_by_swept_values_then_seeds(result, user):
 
 def test_without_a_column_of_text_items_are_named_by_their_ids(result):
     items = result.served.fold.fitted.items
-    assert titles(items).tolist() == items.columns["title"].values.tolist()
+    assert items.titles().tolist() == items.columns["title"].values.tolist()
     bare = with_columns(items, title=None)
-    assert titles(bare).tolist() == items.id.astype(str).tolist()
+    assert bare.titles().tolist() == items.id.astype(str).tolist()
 
 
 def changed(result, config=None, lists=None, **fold):
