@@ -32,13 +32,20 @@ FACTORS = dataclasses.replace(
 
 
 @functools.cache
-def gradients(name: str, draws: int, one_batch: bool = False, before: int = 0):
+def gradients(
+    name: str,
+    draws: int,
+    one_batch: bool = False,
+    before: int = 0,
+    negatives: tuple[str, ...] = (),
+):
     """The gradients of the items' vectors in STEPS steps of an arm, [step, item, dim].
 
     Rows are drawn from the pairs with replacement, as a popular draw is: anew in each
     step, or once for all. Steps ``before`` fill a cache with vectors of this point.
     """
     config = dataclasses.replace(arm(name, FACTORS), draws=draws)
+    config = dataclasses.replace(config, negatives=negatives or config.negatives)
     run = begun(config)
     _, world, start, hyper = run
     random = np.random.default_rng(3)
@@ -86,18 +93,16 @@ def same_mean(one: np.ndarray, other: np.ndarray, wrong: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "another"),
-    [
-        ("popularity-softmax", "uniform-softmax"),
-        ("uniform-softmax", "popularity-softmax"),
-    ],
+    ("law", "another"),
+    [("popularity", "uniform"), ("uniform", "popularity")],
 )
 def test_draws_of_each_rows_own_expect_the_gradient_of_as_many_shared_ones(
-    name, another
+    law, another
 ):
-    own, shared, wrong = (
-        gradients(arm_of, 8, one_batch=True)
-        for arm_of in (f"{name}-rows", name, another)
+    per_row = (f"{law}-per-row:64",)
+    own = gradients(f"{law}-softmax", 8, one_batch=True, negatives=per_row)
+    shared, wrong = (
+        gradients(f"{name}-softmax", 8, one_batch=True) for name in (law, another)
     )
     assert same_mean(own, shared, wrong)
     assert not same_mean(wrong, shared, wrong)
