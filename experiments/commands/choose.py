@@ -1,6 +1,7 @@
 """The command choose: which model to train on one's own data, and that model saved."""
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,8 @@ class Choose:
         """What validation chose, the better half with more trials while time is left.
 
         Time is that of the runs as measured, not of the clock, so that an interrupted
-        command decides as an undisturbed one would.
+        command decides as an undisturbed one would. Where there is too little for a
+        second round, a line says how much is needed.
         """
         from experiments.finish import do_runs
         from experiments.tuner import MORE_TRIALS, choose
@@ -159,7 +161,8 @@ class Choose:
             do_runs(runs, self.data_dir, engine)
 
         choices = choose(grid, cells, 1, out, self.data_dir, do)
-        left = 60 * self.minutes * SHARE * workers
+        a_minute = 60 * SHARE * workers  # seconds of trials in a minute of the answer
+        left = self.minutes * a_minute
         left -= sum(choice.seconds for choice in choices.values())
         trials, kept = 1, [cell.arm for cell in cells]
         while True:
@@ -169,6 +172,12 @@ class Choose:
             kept = [*trained[: _half(trained, 2)], *simple[: _half(simple, 2)]]
             seconds = sum(choices[arm, "{}"].seconds for arm in kept)
             left -= seconds * (more - trials + (MORE_TRIALS if trials == 1 else 0))
+            if left < 0 and trials == 1:
+                needed = math.ceil(self.minutes - left / a_minute)
+                say(
+                    f"choose: each model has one trial; {more} trials of the better "
+                    f"half need --minutes {needed}"
+                )
             if left < 0 or more > MOST:
                 return choices
             again = [cell for cell in cells if cell.arm in kept]
@@ -225,8 +234,8 @@ def _answer(
         elif verdicts.get(rival) != "better":
             lines.append(f"           no difference shown to {rival}, which is simpler")
     lines.append(
-        f"           NDCG@{CUTOFF} on validation {choice.ndcg:.4f}, of {choice.trials} "
-        f"trials, {choice.seeds} seeds at the choice"
+        f"           NDCG@{CUTOFF} on validation {choice.ndcg:.4f}; trials: "
+        f"{choice.trials}; seeds of the chosen one: {choice.seeds}"
     )
     if choice.changes.get("epochs") == choice.most_epochs:
         lines.append("           the last epoch tried was the best: more may be better")

@@ -40,6 +40,7 @@ from research.report.records import (
     read_header,
     save_records,
 )
+from research.types import InputError
 from tests.experiments.made import runs_of
 from tests.report.made import made_record
 from tests.world import made_ratings
@@ -106,6 +107,7 @@ def test_the_best_mean_over_seeds_decides_length_and_prior():
 
 def test_a_failed_trial_is_below_all_others():
     assert _best([trial([[np.nan]])]) == -np.inf
+    assert _best([trial(looks(0.2, 0.9, 0.1))]) == 0.9
     found = _choice([[trial([[np.nan]])], [trial(looks(0.1), 1)]])
     assert found.number == 1
 
@@ -316,3 +318,117 @@ def test_trials_have_a_validation_part(split, parts, tried, monkeypatch):
     monkeypatch.setattr(tuner, "ratings_of", lambda *_: data)
     config = tuner._on_validation(Config(split=split), None)
     assert (config.split, config.fit_on) == (tried, "train")
+
+
+@pytest.fixture
+def judged(monkeypatch, tmp_path):
+    """Trials of a grid of two arms whose NDCG@20 is made up, by number and seed.
+
+    Returns a function from trials' NDCG by seed and number to (trials asked for, rows).
+    """
+    grid = GRIDS["ssb"]
+    cells = expand(grid, Config(), 1, ("popularity", "in-batch+logq"))
+    monkeypatch.setattr(tuner, "digest_of", lambda *about: "d")
+
+    def run(quality):
+        asked = []
+
+        def fake(grid, trials, *where):
+            asked.extend((t.key[0], t.number, t.cell.config.seed) for t in trials)
+            return [
+                t._replace(
+                    ndcg=looks(quality[t.cell.config.seed][t.number])
+                    if t.key[0] == "in-batch+logq"
+                    else np.full((1, 1), 0.1)
+                )
+                for t in trials
+            ]
+
+        monkeypatch.setattr(tuner, "_judged", fake)
+        trials = len(quality[0])
+        choices = tuner.choose(grid, cells, trials, tmp_path, None, lambda runs: None)
+        return asked, choices, rows(tmp_path, "ssb")
+
+    return run
+
+
+def test_the_leaders_alone_are_run_with_more_seeds(judged):
+    """The best three of five trials, and of these the best mean."""
+    seeds = [[0.1, 0.5, 0.3, 0.4, 0.2], [0, 0.2, 0.3, 0.6, 0], [0, 0.2, 0.3, 0.6, 0]]
+    asked, choices, found = judged(seeds)
+    towers = [one[1:] for one in asked if one[0] == "in-batch+logq"]
+    assert sorted(towers) == sorted(
+        [(n, 0) for n in range(5)] + [(n, seed) for n in (1, 2, 3) for seed in (1, 2)]
+    )
+    # Popularity draws nothing, and has no option to try.
+    assert [one for one in asked if one[0] == "popularity"] == [("popularity", 0, 0)]
+    best = choices["in-batch+logq", "{}"]
+    assert (best.number, best.trials, best.seeds) == (3, 5, 3)
+    assert best.ndcg == pytest.approx((0.4 + 0.6 + 0.6) / 3)
+    marked = [row for row in found if row["chosen"] == "1"]
+    towers = [row for row in marked if row["arm"] == "in-batch+logq"]
+    assert {(row["trial"], row["seed"]) for row in towers} == {
+        ("3", "0"), ("3", "1"), ("3", "2")
+    }  # fmt: skip
+    assert {row["most"] for row in towers} == {str(Config.epochs)}
+
+
+def test_one_trial_is_run_with_one_seed(judged):
+    asked, choices, _ = judged([[0.1]])
+    assert asked == [("popularity", 0, 0), ("in-batch+logq", 0, 0)]
+    assert choices["in-batch+logq", "{}"].changes == {"epochs": 1, "prior": PRIORS[2]}
+
+
+def test_an_arm_whose_trials_all_failed_is_named(judged):
+    with pytest.raises(InputError, match=r"every trial of arm in-batch\+logq failed"):
+        judged([[np.nan]])
+
+
+def test_trials_are_fitted_without_the_test_part_and_looked_at_by_epoch():
+    """Every trained arm has the same trials, in the same order."""
+    grid = GRIDS["ssb"]
+    points = {}
+    for cell in expand(grid, Config(prior=0.5), 1, ("in-batch+logq", "full-softmax")):
+        tried = list(_trials(grid, cell, 4, None))
+        points[cell.arm] = [trial.values for trial in tried]
+        for n, trial in enumerate(tried):
+            config = trial.cell.config
+            assert trial.number == trial.cell.swept["trial"] == n
+            assert (config.fit_on, config.prior, config.evaluate_every) == (
+                "train",
+                0,
+                1,
+            )
+            assert (config.patience, config.evaluate_prior) == (tuner.PATIENCE, "best")
+            for name, value in trial.values.items():
+                assert getattr(config, name) == value
+    assert points["in-batch+logq"] == points["full-softmax"]
+    assert len({tuple(point) for point in points["full-softmax"]}) == 2
+
+
+def test_what_a_grid_sweeps_is_not_tried():
+    assert "temperature" in tuner._ranges(Config(), {})
+    assert set(tuner._ranges(Config(), {"temperature": 0.2})) == set(TOWERS) - {
+        "temperature"
+    }
+    assert tuner._ranges(Config(model="ease"), {}) == OPTIONS["ease"]
+    assert tuner._ranges(Config(model="popularity"), {}) == {}
+
+
+def test_a_choice_at_an_end_of_what_was_tried_is_told():
+    (cell,) = expand(GRIDS["ssb"], Config(), 1, ("in-batch",))
+    key = key_of(cell)
+
+    def told(number=1, **changes):
+        found = Choice(changes, 0.1, number, 4, 1, 1.0, 20)
+        return tuner.notes({key: found}, [cell, cell._replace(seed=1)])
+
+    assert told(epochs=19, temperature=0.2) == []
+    assert told(epochs=20) == [
+        "in-batch: the last of 20 epochs was the best on validation: more may be "
+        "better (--epochs)"
+    ]
+    assert told(temperature=0.031) == [
+        "in-batch: temperature 0.031 is at an end of its range"
+    ]
+    assert told(number=0, temperature=0.031) == [], "the arm's own value"

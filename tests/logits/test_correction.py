@@ -133,6 +133,14 @@ def test_every_logit_of_distinct_columns(sources, masked):
     check(config_of(*sources, duplicates="inclusion", mask_same_item=masked))
 
 
+def test_distinct_columns_in_any_order_of_the_sources():
+    """Of an item drawn twice a row keeps the copy that isn't its own column.
+
+    The batch's own columns stand after others here.
+    """
+    check(config_of("uniform:5", "in-batch", duplicates="inclusion"))
+
+
 @pytest.mark.parametrize("shape", [(), (2, 1), (1, 3), (2, 3)])
 def test_temperatures_broadcast_and_nothing_does_so_silently(shape):
     temperature = np.linspace(0.2, 1.7, math.prod(shape)).reshape(shape)
