@@ -89,6 +89,13 @@ def test_points_of_a_baseline_are_options_that_it_has(model):
         option_values(",".join([model, *words]))
 
 
+def test_a_value_is_tried_in_proportion():
+    values = [Values(0.01, 1.0).at(share) for share in (0, 0.25, 0.5, 0.75)]
+    assert values == pytest.approx([0.01, 0.0316, 0.1, 0.316], abs=1e-3)
+    assert Values(0.0, 0.8).at(0.5) == 0.4, "in equal steps from 0"
+    assert Values(5, 500, whole=True).at(0.5) == 50
+
+
 def test_a_value_near_an_end_of_its_range_is_told():
     values = Values(0.01, 1.0)
     assert [values.near_end(v) for v in (0.011, 0.1, 0.9)] == [True, False, True]
