@@ -1,8 +1,9 @@
 """From finished runs to a grid's records, and from records to tables and figures."""
 
 import csv
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.grid import (
     OfContrasts,
 )
 from experiments.loaded import fold_of
+from experiments.output.code import code_by_arm
 from experiments.output.folders import (
     file_name,
     id_of,
@@ -138,6 +140,7 @@ def collect(
     looked = [(*rows[key], one.curve) for key, one in choices.items() if key in rows]
     if curves := [row for row in looked if row[-1]]:
         header["validation"] = curves
+    header["code"] = code_by_arm((c.arm, dataclasses.asdict(c.config)) for c in cells)
     header["made"] = _made([locate(cell, grid.name, out, digest)[1] for cell in cells])
     save_records(path, results, header)
     known = {run_id(cell.config, digest) for cell in cells}
@@ -202,8 +205,12 @@ def history_of(folder: Path) -> dict[str, list[float]] | None:
     return {n: [float(r[n]) if r[n] else math.nan for r in lines] for n in names}
 
 
-def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+def report(
+    grid: Grid, records: Path, out: Path, without: Collection[str] = ()
+) -> tuple[pd.DataFrame, list[Path]]:
     """Writes the grid's tables and figures under ``out`` from a file of records.
+
+    Arms of ``without`` are left out.
 
     Returns:
       its long table; the files.
@@ -214,8 +221,10 @@ def report(grid: Grid, records: Path, out: Path) -> tuple[pd.DataFrame, list[Pat
         raise InputError(f"{records}: records of {header['grid']}, not of {grid.name}")
     name, dataset = file_name(grid.name, header["split"]), header["dataset"]
     path = out / "tables" / dataset / name
+    results = [result for result in results if result.arm not in without]
     if not results:
-        raise InputError(f"{records}: records of no run")
+        left = "other code made all of them" if without else "records of no run"
+        raise InputError(f"{records}: {left}")
     results = of_common_seeds(results, name)
     contrasts = contrast_frame(results, grid.contrasts)
     prediction = judged_prediction(grid, header, results, contrasts)

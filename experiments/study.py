@@ -155,9 +155,11 @@ def save_study(
     out: Path, header: Mapping[str, Any], arrays: Mapping[str, ndarray], **content: Any
 ) -> Path:
     """Writes a study's records under an output folder, and returns their path."""
+    from experiments.output.code import code_by_arm
     from research.report.records import save_stored
 
     path = records_path(out, header["dataset"], header["grid"])
+    header = {**header, "code": code_by_arm([(header["grid"], {})])}
     return save_stored(path, header, arrays, **content)
 
 

@@ -5,7 +5,7 @@ experiments/finish.py and is imported when there is something to do.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -330,6 +330,8 @@ class Report:
     """Metric along the figure's vertical axis."""
     where: str = ""
     """Rows of the figure, such as: arm in ("mixed", "ease") and temperature < 0.3."""
+    this_code: bool = False
+    """Leave out the arms whose runs other code made."""
 
     def __call__(self) -> int:
         """Writes them."""
@@ -360,7 +362,7 @@ class Report:
                     written = [
                         path
                         for records in self._records(one)
-                        for path in reported(one, records, self.out)
+                        for path in reported(one, records, self.out, self._old(records))
                     ]
             except InputError as error:  # the others are reported all the same
                 refused.append(error)
@@ -400,6 +402,17 @@ class Report:
         except InputError as error:
             reason = f"no records of {name} under {self.out}, and {error}"
             raise InputError(reason) from None
+
+    def _old(self, records: Path) -> list[str]:
+        """Says which arms of the records other code made; those to leave out."""
+        from experiments.output.code import of_other_code
+        from research.report.records import read_header
+
+        arms = of_other_code(read_header(records))
+        if arms:
+            rest = "left out" if self.this_code else "--this-code leaves them out"
+            say(f"{records}: made by other code: {', '.join(arms)} ({rest})")
+        return arms if self.this_code else []
 
     def _look(self, one: Grid | Study) -> None:
         """Says which command gathers the runs that the records lack.
@@ -479,10 +492,20 @@ def _config_of(metrics: Path) -> dict[str, Any]:
     return config
 
 
-def reported(one: Grid | Study, records: Path, out: Path) -> list[Path]:
-    """Writes the tables and figures of a grid or a study; returns their paths."""
+def reported(
+    one: Grid | Study, records: Path, out: Path, without: Collection[str] = ()
+) -> list[Path]:
+    """Writes the tables and figures of a grid or a study; returns their paths.
+
+    Arms of ``without`` are left out of a grid's.
+
+    Raises:
+      InputError: the records are damaged, or nothing of them is left.
+    """
     if isinstance(one, Study):
+        if one.name in without:
+            raise InputError(f"{records}: other code made all of them")
         return report_study(one, records, out)
     from experiments.collect import report
 
-    return report(one, records, out)[1]
+    return report(one, records, out, without)[1]

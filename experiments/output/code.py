@@ -10,7 +10,7 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -34,10 +34,48 @@ PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 def code_of(config: Mapping[str, Any]) -> str:
     """The digest of the code that makes a run: the library's and its own entries'."""
+    return _code_of([entry for _, entry in _named(config)])
+
+
+def _code_of(entries: Iterable[Any]) -> str:
     parts = [library_code(ROOT)]
-    for _, entry in _named(config):
+    for entry in entries:
         parts += _entry(entry)
     return _hash("\n".join(parts))
+
+
+def code_by_arm(
+    configs: Iterable[tuple[str, Mapping[str, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """What made the runs of each arm, for a header of records.
+
+    Args:
+      configs: the arm and the config of each run.
+
+    Returns:
+      The digests of code_of by arm, each with the entries that it is of, as the number
+      of a stage and a name.
+    """
+    made: dict[str, list[dict[str, Any]]] = {}
+    for arm, config in configs:
+        entries = [list(key) for key, _ in _named(config)]
+        one = {"digest": code_of(config), "entries": entries}
+        if one not in made.setdefault(arm, []):
+            made[arm].append(one)
+    return made
+
+
+def of_other_code(header: Mapping[str, Any]) -> list[str]:
+    """The arms of records that other code made than runs now; [] if it isn't said."""
+    stages = (*(REGISTRIES[stage] for stage in STAGES), SPLITS)
+
+    def same(made: Mapping[str, Any]) -> bool:
+        keys = [(stages[number], name) for number, name in made["entries"]]
+        there = all(name in stage for stage, name in keys)
+        return there and made["digest"] == _code_of(s[name] for s, name in keys)
+
+    code = header.get("code", {})
+    return [arm for arm, made in code.items() if not all(map(same, made))]
 
 
 def _named(config: Mapping[str, Any]) -> Iterator[tuple[tuple[int, str], Any]]:

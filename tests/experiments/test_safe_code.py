@@ -15,6 +15,7 @@ from experiments.output.code import _named, code_of, library_code, stripped
 from experiments.output.seals import read_metrics
 from research.baselines import BASELINES
 from research.files import read_json, write_json
+from research.report.pages import read_table
 from research.report.records import load_records
 from research.splits import SPLITS, Split
 from research.towers import ENCODERS, Encoder
@@ -110,6 +111,30 @@ def test_records_hold_no_run_of_other_code(call, done, tmp_path, monkeypatch, ch
     assert call(*WORDS, "--out", tmp_path).status == 1
     records = load_records(tmp_path / "records" / "ml-100k" / "few.npz")
     assert [r.arm for r in records if r.record is None] == ["tiny", "tiny+prior"]
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_report_says_which_arms_other_code_made(call, done, tmp_path, monkeypatch):
+    """popularity's entry changes, tiny's doesn't; then all of the library does."""
+    words = ("run", "few", "--arms", "popularity", "tiny", "--seeds", "1")
+    done(*words, "--out", tmp_path)
+    table = tmp_path / "tables" / "ml-100k" / "few.csv"
+    again = ("report", "few", "--out", tmp_path)
+    assert call(*again).err == ""
+    whole = table.read_text()
+    monkeypatch.setitem(globals(), "FACTOR", -1.0)
+    called = call(*again)
+    assert "few.npz: made by other code: popularity (--this-code" in called.err
+    assert table.read_text() == whole
+    assert call(*again, "--this-code").status == 0
+    assert set(read_table(table).arm) == {"tiny"}
+    monkeypatch.setattr(code, "library_code", lambda root: "other")
+    called = call(*again, "--this-code")
+    assert called.status == 2
+    assert "made by other code: popularity, tiny (left out)" in called.err
+    assert "other code made all of them" in called.err
+    monkeypatch.delitem(BASELINES, "popularity")
+    assert "made by other code: popularity, tiny" in call(*again).err
 
 
 @pytest.mark.usefixtures("outside")
