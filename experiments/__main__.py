@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 TRAINS = ("run", "choose", "train")
 PROGRAM = "python -m experiments"
+NO_ROOM = "RESOURCE_EXHAUSTED"  # what compiled programs say of too little memory
 # Of a path that was asked for, or of what stands in its way: not of a disk.
 BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 
@@ -62,6 +63,12 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that was made read-only
         tell(f"error: {error.filename or 'files'}: {error.strerror or error}")
         return 2 if error.errno in BAD_PATHS else 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_ROOM not in str(error):
+            raise
+        said = " ".join(str(error).split())
+        tell(f"error: out of memory{': ' * bool(said)}{said}")
+        return 1
 
 
 def _run(words: list[str]) -> int:

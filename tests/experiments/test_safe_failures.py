@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from experiments import finish as finishing
+from experiments import loaded, runs
 from experiments.commands.preconditions import LEAST
 from experiments.engine.local import death
 from research import files
@@ -50,6 +51,35 @@ def test_a_folder_that_cant_be_written_costs_its_run_alone(call, tmp_path, full)
     assert not [name for name in contents(tmp_path) if "tiny-seed" in name]
     (whole,) = (f for f in runs_of(tmp_path, "few") if (f / "metrics.json").is_file())
     assert whole.name.startswith("popularity")
+
+
+TOO_LITTLE = (
+    MemoryError(),
+    MemoryError("Unable to allocate 4.39 MiB"),
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 1414738096 bytes."),
+)
+
+
+@pytest.mark.parametrize("error", TOO_LITTLE, ids=str)
+@pytest.mark.parametrize("where", ["the data", "a run"])
+def test_too_little_memory_is_one_line(where, error, call, tmp_path, monkeypatch):
+    """Outside of runs it ends the command; in this process, too, it costs one run."""
+
+    def broken(*_):
+        raise error
+
+    if where == "the data":
+        monkeypatch.setattr(loaded, "_ratings", broken)
+        called = call(*WORDS, tmp_path)
+        (line,) = called.err.splitlines()
+        assert line.startswith("error: out of memory")
+    else:
+        monkeypatch.setattr(runs, "train_together", broken)
+        called = call(*WORDS, tmp_path)
+        (line,) = (s for s in called.out.splitlines() if "tiny seed 0: failed" in s)
+        assert "popularity: R@20" in called.out
+    assert called.status == 1
+    assert str(error).split("\n")[0] in line
 
 
 @pytest.mark.parametrize("word", ["records/", "index.csv", "few.csv"])
