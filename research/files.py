@@ -169,6 +169,8 @@ def read_json(path: Path) -> dict[str, Any]:
       InputError: the file is missing or isn't a JSON object.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError("not a regular file")
         value = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None

@@ -7,6 +7,7 @@ whose folder it is, the digest of the code that made them, and the checksum of a
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ METRICS = "metrics.json"
 SEAL = "seal"
 APART = (METRICS, "failed.json")
 ABSENT, OTHER_CODE = "not run", "made by other code"
+NO_FOLDER = "it isn't a folder"  # but a pipe, or a link to nowhere
 COPIED = "it holds the files of another run"
 
 
@@ -67,8 +69,11 @@ def why_unfinished(folder: Path, config: Config | None = None) -> str:
 
 
 def _why_unusable(folder: Path) -> str:
+    if not folder.is_dir():
+        return NO_FOLDER if os.path.lexists(folder) else ABSENT
     if not (folder / METRICS).is_file():
-        return ABSENT
+        there = os.path.lexists(folder / METRICS)
+        return f"{METRICS} isn't a regular file" if there else ABSENT
     try:
         content = read_json(folder / METRICS)
         if SEAL not in content:
@@ -124,9 +129,12 @@ def clear(folder: Path, anew: bool = False) -> None:
     """Empties a run's folder that can't be used, its servings' folders included."""
     if (found := why_unfinished(folder)) == ABSENT or (not found and not anew):
         return
+    if found == NO_FOLDER:
+        folder.unlink()
+        return
     (folder / METRICS).unlink()  # first: from here on the run is begun, not finished
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_symlink() or not path.is_dir():
             path.unlink()
 
 

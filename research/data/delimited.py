@@ -34,6 +34,7 @@ TYPES = {
 }
 _LISTS = {"token_seq": " ", "list": "|", "": "|"}
 BLOCK = 2**24  # bytes that pyarrow parses at once
+BATCH = 2**16  # rows of parquet that are read at once
 ID_LIMIT = 2**31  # ids are hashed as 32-bit halves of a pair
 ID_LENGTH = 255  # characters of an id that is text
 NAN = "nan"  # what other libraries write for a missing id
@@ -257,15 +258,18 @@ def open_table(
       InputError: it isn't a file of that format, it is cut off or unpacks to too much,
         or two columns have one name, other than an empty one.
     """
-    if not separator:
-        return TableFile(place, file, "", tuple(map(Named, _names(place.path / file))))
     table = TableFile(place, file, separator, tuple(map(Named, columns)), not columns)
-    if not columns:
+    if not separator:
+        names = _names(place.path / file)
+        table = table._replace(columns=tuple(map(Named, names)), header=True)
+    elif not columns:
         cells = next(split_rows(table), ("", []))[1]
         table = table._replace(columns=tuple(named(cell.strip()) for cell in cells))
     for name, number in Counter(filter(None, table.names)).items():
         if number > 1:
             raise InputError(f"{table.label}:1: two columns are named '{name}'")
+    if not separator:
+        return table
     last, hexadecimal = b"", False
     # Before pyarrow reads: a stream of Python that checks while pyarrow's threads read
     # from it can abort the process at its end.
@@ -284,11 +288,16 @@ def _names(path: Path) -> list[str]:
     try:
         with pq.ParquetFile(path) as file:
             names, meta = file.schema_arrow.names, file.metadata
-            groups = (meta.row_group(n) for n in range(meta.num_row_groups))
-            size = max(8 * meta.num_rows, sum(one.total_byte_size for one in groups))
+            groups = [meta.row_group(n) for n in range(meta.num_row_groups)]
+            parts = [[g.column(n) for n in range(g.num_columns)] for g in groups]
+            # of a list there are more values than rows
+            values = sum(max((p.num_values for p in part), default=0) for part in parts)
+            packed = sum(one.total_byte_size for one in groups)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not parquet ({_first_line(error)})") from None
-    check_unpacked(str(path), size, path.stat().st_size)
+    if not names:
+        raise InputError(f"{path}: expected columns, found none")
+    check_unpacked(str(path), max(8 * values, packed), path.stat().st_size)
     return [name.strip() for name in names]
 
 
@@ -489,18 +498,48 @@ def _read_text(
 
 
 def read_parquet(table: TableFile, columns: Sequence[str]) -> "pa.Table":
-    """Columns of a parquet file.
+    """Columns of a parquet file, texts as dictionaries.
+
+    A text of which a file holds one copy for many rows is neither copied here nor, where
+    the copies would be too large, by who reads the columns.
 
     Raises:
-      InputError: it is damaged.
+      InputError: it is damaged, or unpacks to too much.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    path = table.place.path / table.file
+    read, size, packed = [], 0, path.stat().st_size
     try:
-        return pq.read_table(table.place.path / table.file, columns=list(columns))
+        with pq.ParquetFile(path) as file:
+            leaves = [file.schema.column(n) for n in range(len(file.schema))]
+            texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+            names = [n for n in file.schema_arrow.names if n.strip() in columns]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(BATCH, columns=names):
+                size += sum(map(_unpacked_size, batch.columns))
+                check_unpacked(table.label, size, packed)
+                read.append(batch)
+            empty = file.schema_arrow.empty_table().select(names)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(table, error) from None
+    found = pa.Table.from_batches(read) if read else empty
+    return found.rename_columns([name.strip() for name in found.column_names])
+
+
+def _unpacked_size(column: "pa.Array") -> int:
+    """Bytes of a column with a copy of each text for every row that has it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return 8 * len(column) + _unpacked_size(column.flatten())
+    if not pa.types.is_dictionary(kind):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return 8 * len(column) + (pc.sum(lengths).as_py() or 0)
 
 
 def _read_parquet(

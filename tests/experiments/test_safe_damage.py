@@ -1,6 +1,7 @@
 """Damaged files: named, never used; a run is done again, records are refused."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -81,6 +82,24 @@ def test_a_damaged_run_is_named_and_done_again(name, finished, call):
     after = without_seals(contents(folder))
     assert {n for n in before if before[n] != after[n]} <= {"env.json"}
     assert read_metrics(folder)
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a link in a circle"])
+@pytest.mark.parametrize("name", ["metrics.json", "env.json", "config.json", ""])
+def test_what_is_no_file_is_named_and_replaced(what, name, done, tmp_path):
+    """Reading a pipe would wait for ever; "" is the run's folder itself."""
+    words = ("run", "few", "--arms", "popularity", "--out", tmp_path)
+    done(*words)
+    (folder,) = runs_of(tmp_path, "few")
+    before = read_metrics(folder)
+    path = folder / name
+    path.unlink() if name else shutil.rmtree(path)
+    os.mkfifo(path) if what == "a pipe" else path.symlink_to(path)
+    called = done(*words)
+    assert called.err.startswith(f"{folder}: ")
+    assert called.err.endswith(": done again\n")
+    assert read_metrics(folder) == before
+    assert "nothing to train" in done(*words).out
 
 
 @pytest.mark.parametrize(
