@@ -500,8 +500,8 @@ def _read_text(
 def read_parquet(table: TableFile, columns: Sequence[str]) -> "pa.Table":
     """Columns of a parquet file, texts as dictionaries.
 
-    A text of which a file holds one copy for many rows is neither copied here nor, where
-    the copies would be too large, by who reads the columns.
+    A text of which a file holds one copy for many rows is not copied here. Whoever
+    reads the columns doesn't copy it either where the copies would be too large.
 
     Raises:
       InputError: it is damaged, or unpacks to too much.

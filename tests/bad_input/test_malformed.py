@@ -135,7 +135,8 @@ def odd_parquet(draw: Draw, path: Path) -> Path:
     """Types that no id has, and bytes that are changed."""
     path = path.with_suffix(".parquet")
     odd = ([True] * 3, [[1], [2], []], [{"a": 1}] * 3, [b"\xff"] * 3, [None] * 3,
-           [2**63] * 3, [-(2**63)] * 3, [0.5, 1.0, 2.0], ["\0", "", "a"])  # fmt: skip
+           pa.array([2**63] * 3, pa.uint64()), [-(2**63)] * 3, [0.5, 1.0, 2.0],
+           ["\0", "", "a"])  # fmt: skip
     table = {"user": ["a", "b", "c"], "item": [1, 2, 3], "rating": [5, 5, 5]}
     table[("user", "item", "rating")[draw.integers(0, 3)]] = odd[
         draw.integers(0, len(odd))
