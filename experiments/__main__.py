@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("commands.train", "Train", "train one model; any config field is a flag"),
     "encode": ("commands.encode", "Encode", "encode users with a saved model"),
     "report": ("commands.grids", "Report", "write tables and figures from records"),
-    "check": ("commands.check", "Check", "compare results/ with what records give"),
+    "check": ("commands.check", "Check", "check your own entries, or results/"),
     "data": ("commands.data", "Data", "print what was read, write a split as files"),
     "bench": ("bench.command", "Bench", "measure speed and memory"),
 }

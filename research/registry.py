@@ -77,6 +77,10 @@ class Registry(dict[str, T], Generic[T]):
         """
         return choose(entry_name(name), self, self.what)
 
+    def own(self) -> dict[str, T]:
+        """The entries that were added or replaced from outside."""
+        return {n: e for n, e in self.items() if self._first.get(n) is not e}
+
     @contextmanager
     def added(self, name: str, entry: T, alike: bool = False) -> Iterator[T]:
         """Holds an entry for as long as the context lasts, for trials and tests.

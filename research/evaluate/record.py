@@ -7,7 +7,7 @@ holds n_items is empty. Columns about lists cover the first 20 slots; where a li
 fewer items they are taken over those, and NaN where it has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt, UInt8
 
 from research.evaluate.formulas import DEPTH
-from research.evaluate.metrics import CUTOFF, METRICS, default_ks
+from research.evaluate.metrics import CUTOFF, METRICS, Metric, default_ks
 from research.evaluate.top_k import CHUNK, Scorer, by_tile, seen_items_of
 from research.events import items_of
 from research.exposure import IMPRESSIONS
@@ -138,12 +138,20 @@ def evaluate(
             f" {min(DEPTH, n_items)} slots each"
         )
     run = Evaluation(fold, lists, ks, *held_out(fold, lists), scorer)
-    measured = {m.column: m.measure(run) for m in METRICS.values() if m.measure}
-    exposure = [np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in ks]
+    return record_of(run, METRICS.values())
+
+
+def record_of(run: Evaluation, metrics: Iterable[Metric]) -> Record:
+    """The record of these lists, with the columns that the metrics measure."""
+    n_items, lists = run.fold.fitted.n_items, run.lists
+    measured = {m.column: m.measure(run) for m in metrics if m.measure}
+    exposure = [
+        np.bincount(lists[:, :k].ravel(), minlength=n_items + 1) for k in run.ks
+    ]
     return check(
         Record(
-            ks=np.array(ks, np.int64),
-            held=np.bincount(run.user, minlength=n_users),
+            ks=np.array(run.ks, np.int64),
+            held=np.bincount(run.user, minlength=len(lists)),
             rank=run.rank,
             band=bands(run.counts)[run.item],
             exposure=np.stack(exposure)[:, :n_items],

@@ -1,6 +1,7 @@
 """Metrics against their definitions read slowly, against rax, and by hand."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from research.evaluate.formulas import gini_index
+from research.evaluate.laws import record as made_record
+from research.evaluate.laws import verdict
 from research.evaluate.metrics import (
     METRICS,
     Key,
@@ -228,3 +231,35 @@ def test_a_metric_per_user_gives_a_value_metric_values(by_hand):
         pytest.raises(ValueError, match=r"toy: \[2\] values, 3 users"),
     ):
         metric_values(by_hand)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_keeps_the_checks_of_metrics(name):
+    found = verdict(name, METRICS[name])
+    assert not found.faults
+    assert not found.unchecked or METRICS[name].column not in record_columns()
+
+
+def record_columns():
+    return made_record(0.0, METRICS["recall"]).columns
+
+
+def per_list(record, k):
+    """Of users with a hit alone, so that lists decide who counts."""
+    hits = METRICS["recall"].of(record, k)
+    return np.where(hits > 0, hits, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("of", "better", "told"),
+    [
+        (lambda record, k: np.zeros(2), "neither", r"toy: \[2\] values, 40 users"),
+        (lambda record, k: np.full(40, np.inf), "neither", "inf.* at cut-off 5"),
+        (lambda record, k: record.no_such, "neither", "AttributeError"),
+        (per_list, "neither", "40 users for the best lists and 0 for the worst"),
+        (METRICS["recall"].of, "lower", "better is 'lower', .* give 1 and .* 0"),
+    ],
+)
+def test_a_metric_that_breaks_a_check_is_told_with_numbers(of, better, told):
+    faults = verdict("toy", Metric("toy", "?", of, better=better)).faults
+    assert any(re.search(told, fault) for fault in faults), faults

@@ -1,5 +1,6 @@
 """Made data in GroupLens's layouts, large enough to train on, and a tiny recipe."""
 
+import csv
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -82,9 +83,14 @@ def refused(called: Called, *parts: str) -> None:
 
 
 def flip(path: Path) -> None:
-    """Turns one bit in the middle of a file."""
+    """Turns bits in 64 bytes in the middle of a file.
+
+    One byte could be the date of a part of a zip file, which nothing depends on.
+    """
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
+    middle = len(content) // 2
+    for place in range(max(middle - 32, 0), min(middle + 32, len(content))):
+        content[place] ^= 4
     path.write_bytes(bytes(content))
 
 
@@ -154,6 +160,15 @@ def contents(folder: Path, pattern: str = "**/*") -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.glob(pattern))
         if path.is_file()
+    }
+
+
+def choices(out: Path) -> dict[str, list[dict[str, str]]]:
+    """Rows of all choices of an output folder, without seconds."""
+    return {
+        path.name: [row | {"seconds": ""} for row in csv.DictReader(lines)]
+        for path in out.glob("choices/*/*.csv")
+        for lines in [path.read_text().splitlines()]
     }
 
 

@@ -1,5 +1,6 @@
 """The blocks of docs/extending.md, executed as they stand, and run to the end."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from experiments.grid import Grid
 from experiments.grids import GRIDS
 from experiments.registries import REGISTRIES
 from experiments.studies import STUDIES
+from research.evaluate.metrics import METRICS
 from research.files import read_arrays
+from research.losses import LOSSES, MASK, SHIFT
 from research.report.pages import read_table
 from research.report.records import load_records
 from tests.experiments.made import SMALL, runs_of
@@ -88,6 +91,26 @@ def test_each_section_adds_its_entry(added, done):
     for what, name in ADDED.values():
         listed = done("list", *([] if what == "studies" else [what]))
         assert re.search(rf"\b{name}\b", listed.out), what
+
+
+def test_own_entries_are_checked_and_faults_told_with_numbers(added, done, call):
+    told = done("check").out.splitlines()
+    assert sorted(told) == [
+        "ok     loss margin",
+        "ok     metric precision",
+        "ok     source of negatives head",
+    ]
+    LOSSES["margin"] = LOSSES["margin"]._replace(laws=frozenset({SHIFT, MASK}))
+    wrong = METRICS["precision"]
+    METRICS["precision"] = dataclasses.replace(wrong, better="lower")
+    called = call("check")
+    assert called.status == 1
+    told = [line for line in called.out.splitlines() if line.startswith("FAILS")]
+    assert len(told) == 3
+    assert "loss margin: ORDER" in called.out
+    assert "loss margin: UNIFORM_Q" in called.out
+    assert "all positives first give 0.8 and all last 0, at cut-off 5" in called.out
+    assert "ok     source of negatives head" in called.out
 
 
 def test_the_page_says_where_permanent_entries_go():

@@ -9,7 +9,7 @@ from experiments.output.plan import Run, still_due
 from research.config import Config
 from research.report.records import load_records
 from research.serving import AS_TRAINED, Serving
-from tests.experiments.made import contents, runs_of
+from tests.experiments.made import choices, contents, runs_of
 from tests.experiments.test_safe_signals import PROGRAM
 from tests.process import started
 
@@ -87,6 +87,31 @@ def test_a_run_that_another_process_is_at_is_waited_for(done, few):
     assert called.err == "a run is done by another process: waiting for it\n"
     assert "[1/1] popularity: R@20" in called.out, "it was left undone"
     other.communicate()
+
+
+TUNE = ("run", "few", "--tune", "2", "--jobs", "1")
+CHOOSE = ("choose", "ml-100k", "--minutes", "1000", "--seeds", "1", "--jobs", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [TUNE, CHOOSE], ids=lambda words: words[0])
+def test_two_choices_at_once_do_each_trial_once(words, data, tmp_path):
+    outs = tmp_path / "alone", tmp_path / "both"
+    where = [("--data-dir", data, "--out", out) for out in outs]
+    first = started(PROGRAM, *words, *where[0])
+    told = first.communicate()[0]
+    assert first.returncode == 0, told
+    both = [started(PROGRAM, *words, *where[1]) for _ in range(2)]
+    told = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    done = [line for text in told for line in text.splitlines() if ": R@20 " in line]
+    # each process saves a model, which is a training of its own
+    done = [line for line in done if "[1/1]" not in line or words == TUNE]
+    assert len(done) <= len(list(outs[1].glob("runs/*/*/*/metrics.json")))
+    found = [choices(out) for out in outs]
+    assert found[0]
+    assert found[0] == found[1]
+    assert not [name for name in contents(outs[1]) if name.endswith(".part")]
 
 
 @pytest.mark.slow

@@ -16,10 +16,11 @@ from research.losses import LOSSES
 from research.losses.context import Context
 from research.losses.entry import DENSE
 from research.losses.top_k import Thresholds
+from research.negatives.laws import hyper_of, pool_of
 from research.negatives.source import Drawn
 from research.temperature.kinds import Temperature
 from research.types import Pairs
-from tests.negatives.small import hyper_of, pool_of, ready
+from tests.negatives.small import ready
 
 B, ITEMS, D = 13, 40, 5
 DRAW = np.random.default_rng(3)

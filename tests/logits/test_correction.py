@@ -17,16 +17,9 @@ from research.config import Config
 from research.logits.candidates import masked_share, split_blocks
 from research.logits.correction import logits
 from research.losses import LOSSES
+from research.negatives.laws import hyper_of, pool_of
 from research.negatives.source import Drawn
-from tests.negatives.small import (
-    CLICKED,
-    LAWS,
-    blocks_of,
-    hyper_of,
-    logits_of,
-    pool_of,
-    ready,
-)
+from tests.negatives.small import CLICKED, LAWS, blocks_of, logits_of, ready
 
 BATCH, ITEMS, DIM = 4, 6, 3
 POOL, SHARE = pool_of(CLICKED), CLICKED / CLICKED.sum()

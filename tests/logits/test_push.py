@@ -10,8 +10,9 @@ import pytest
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, push
+from research.negatives.laws import COUNTS, batch_of, hyper_of, pool_of
 from research.negatives.source import Drawn
-from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
+from tests.negatives.small import ready
 
 DIM = 3
 RNG = np.random.default_rng(5)

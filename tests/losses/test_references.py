@@ -10,7 +10,7 @@ import rax
 from research.logits.reducers import Dense
 from research.losses import LOSSES
 from research.losses.context import Context
-from tests.losses.laws import hyper_of
+from research.losses.laws import hyper_of
 
 B, C = 5, 7
 DRAW = np.random.default_rng(0)

@@ -12,21 +12,16 @@ import numpy as np
 from research.config import (
     Config,
     entries_of,
-    swept_fields,
-    swept_values,
     with_values,
 )
 from research.logits.candidates import Block, candidate_logits, columns_of
 from research.logits.masks import Rows, UserPositives, keep_columns
 from research.logits.reducers import Dense
 from research.negatives import make_sources
+from research.negatives.laws import batch_of, hyper_of
 from research.negatives.source import Drawn, Pool, Source
-from research.positives import log_share
-from research.types import Pairs
 
-COUNTS = np.array([7, 1, 0, 3, 2, 11])  # item 2 was never clicked
 CLICKED = np.array([7, 1, 4, 3, 2, 11])
-BATCH = 4
 
 Law = Callable[[np.ndarray, Config], np.ndarray]
 
@@ -78,24 +73,6 @@ LAWS: dict[str, Law] = {
     "extra": some_flat,
     "catalogue": flat,
 }
-
-
-def hyper_of(config: Config) -> dict[str, jnp.ndarray]:
-    """What is swept, as it reaches sources and logits."""
-    values = {name: getattr(config, name) for name in swept_fields()}
-    values |= swept_values(config)
-    return {name: jnp.float32(value) for name, value in values.items()}
-
-
-def pool_of(counts: np.ndarray = COUNTS) -> Pool:
-    return Pool(jnp.asarray(counts, jnp.float32), jnp.asarray(log_share(counts)))
-
-
-def batch_of(candidate: list[int] | np.ndarray) -> Pairs:
-    """A batch of those positives, row b of query b."""
-    n = len(candidate)
-    rows = jnp.arange(n, dtype=jnp.int32)
-    return Pairs(rows, rows, jnp.asarray(candidate, jnp.int32), jnp.ones(n))
 
 
 def ready(config: Config, pool: Pool) -> tuple[tuple[Source, ...], tuple[Any, ...]]:

@@ -11,9 +11,10 @@ import pytest
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits, masked_share
 from research.negatives.caches import vector_cache
+from research.negatives.laws import COUNTS, batch_of, pool_of
 from research.train.loop import compiled_epoch
 from research.train.run_state import traced_values
-from tests.negatives.small import COUNTS, batch_of, pool_of, ready
+from tests.negatives.small import ready
 from tests.train.begun import SMALL, begun
 
 DIM = 3

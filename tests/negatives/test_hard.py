@@ -8,10 +8,11 @@ from experiments.arms import arm
 from research.logits.reducers import Dense, hardest
 from research.negatives import make_sources
 from research.negatives.bands import rank_bands
+from research.negatives.laws import batch_of, pool_of
 from research.train.loop import train
 from research.train.run_state import refreshed
 from tests.evaluate.near import assert_same_lists
-from tests.negatives.small import batch_of, pool_of, with_own
+from tests.negatives.small import with_own
 from tests.train.begun import SMALL, begun
 from tests.world import made_fold
 

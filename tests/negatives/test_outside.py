@@ -9,10 +9,11 @@ from scipy import stats
 
 from research.config import Config
 from research.logits.candidates import Block, candidate_logits
+from research.negatives.laws import COUNTS, batch_of, hyper_of, pool_of
 from research.negatives.outside import nth_outside
 from research.negatives.source import Drawn, Pool, UserItems
 from research.prepare import prepare
-from tests.negatives.small import COUNTS, batch_of, hyper_of, pool_of, ready
+from tests.negatives.small import ready
 from tests.world import made_fold
 
 ITEMS = len(COUNTS)

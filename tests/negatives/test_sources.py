@@ -1,6 +1,7 @@
 """Each source draws by the law that its log q names, and a union by that of both."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,20 +10,11 @@ import pytest
 from scipy import stats
 
 from research.config import Config
-from research.negatives import SOURCES, make_sources
+from research.negatives import SOURCES, SourceEntry
 from research.negatives import source as module
+from research.negatives.laws import BATCH, COUNTS, batch_of, pool_of, verdict
 from research.negatives.source import total_draws, union_log_q
-from tests.negatives.small import (
-    BATCH,
-    COUNTS,
-    LAWS,
-    batch_of,
-    hyper_of,
-    negatives_of,
-    pool_of,
-    ready,
-    with_own,
-)
+from tests.negatives.small import LAWS, negatives_of, ready, with_own
 
 SIZED = sorted(set(LAWS) - {"in-batch", "in-batch-part", "catalogue"})
 DRAWS = 200_000
@@ -243,23 +235,60 @@ def test_in_batch_draws_one_fewer_than_the_batch():
         assert float(source.draws(state, pool, size)) == size - 1
 
 
+FREE = ("uniform", "popularity", "extra")  # those whose draws are counted
+
+
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_has_the_name_of_its_entry_and_draws_as_often_as_its_log_q_says(name):
-    """The latter for what is fresh and knows the q of its draws, over six items."""
-    entry = SOURCES[name]
-    draws = 20_000 if entry.columns == "draws" and not entry.cache else 8
-    draws = 3 if entry.columns == "part" else draws
-    plain = entry.columns in ("batch", "catalogue")
-    config, pool = (
-        Config(batch=BATCH, negatives=(name if plain else f"{name}:{draws}",)),
-        pool_of(),
-    )
-    (source,) = make_sources(config.negatives, config)
-    assert source.name == name
-    if entry.origin == "fresh" and entry.knows_q and not (plain or entry.by_user):
-        state = source.init(pool, hyper_of(config))
-        ids = source.draw(jax.random.key(0), batch_of([0]), state, pool).ids
-        seen = np.bincount(np.ravel(ids), minlength=len(COUNTS))
-        law = np.exp(np.asarray(source.log_q(ITEMS, state, pool), float))
-        law[(COUNTS == 0) & (seen == 0)] = 0.0  # a floor, and never drawn
-        assert p_value(seen, law / law.sum()) > 1e-3
+def test_every_source_is_as_its_entry_says(name):
+    found = verdict(name, SOURCES[name])
+    assert not found.faults
+    assert not (found.unchecked and name.removesuffix("-per-row") in FREE)
+
+
+def uneven(share, log_q):  # type: ignore[no-untyped-def]
+    """A source that draws by one share and states another's log q."""
+
+    def make(draws, config):  # type: ignore[no-untyped-def]
+        return module.Source(
+            "uneven",
+            origin="fresh",
+            own="none",
+            init=lambda pool, hyper: jnp.log(jnp.asarray(share)),
+            draw=lambda key, batch, state, pool: module.Drawn(
+                jax.random.categorical(key, state, shape=(draws,))
+            ),
+            draws=lambda state, pool, batch_size: jnp.array(float(draws)),
+            log_q=lambda ids, state, pool: jnp.asarray(log_q)[ids],
+        )
+
+    return SourceEntry(make)
+
+
+EVEN = np.full(len(COUNTS), 1 / len(COUNTS))
+
+
+@pytest.mark.parametrize(
+    ("share", "log_q", "told"),
+    [
+        (EVEN, np.log(COUNTS + 1) - np.log(30), "an item of .* is 0.16.* log_q says 0"),
+        (EVEN, np.log(EVEN) + 0.5, "q of all items sum to 1.64"),
+        (EVEN, np.log(EVEN) * np.nan, "log_q: .*nan"),
+        (EVEN, np.where(COUNTS > 0, np.log(0.2), -np.inf), "and log_q says 0.0000"),
+    ],
+)
+def test_a_source_that_draws_by_another_law_is_told_with_numbers(share, log_q, told):
+    entry = uneven(share, log_q)
+    with SOURCES.added("uneven", entry):
+        (fault,) = verdict("uneven", entry).faults
+    assert re.search(told, fault)
+
+
+def test_a_source_by_another_name_or_that_cannot_be_made_is_told():
+    entry = uneven(EVEN, np.log(EVEN))
+    with SOURCES.added("another", entry):
+        (fault,) = verdict("another", entry).faults
+    assert "calls itself 'uneven'" in fault
+    entry = SourceEntry(lambda draws, config: draws.nothing)
+    with SOURCES.added("another", entry):
+        (fault,) = verdict("another", entry).faults
+    assert "AttributeError" in fault

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from research.config import Config
+from research.negatives.laws import COUNTS, batch_of, pool_of
 from research.negatives.source import union_log_inclusion, union_log_q
 from research.types import Pairs
-from tests.negatives.small import CLICKED, COUNTS, batch_of, pool_of, ready
+from tests.negatives.small import CLICKED, ready
 
 ITEMS = jnp.arange(len(COUNTS), dtype=jnp.int32)
 SHARE = CLICKED / CLICKED.sum()

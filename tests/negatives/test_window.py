@@ -18,8 +18,8 @@ from research.negatives.frequency import (
     observe_gaps,
     observe_window,
 )
+from research.negatives.laws import COUNTS, pool_of
 from research.train.loop import compiled_epoch
-from tests.negatives.small import COUNTS, pool_of
 from tests.train.begun import SMALL, begun
 
 ITEMS, ROWS = len(COUNTS), 4

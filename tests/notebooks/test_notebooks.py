@@ -1,7 +1,6 @@
 """Notebooks run where people open them: in their folder, with the project installed."""
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -144,9 +143,8 @@ def test_it_holds_no_logic_and_imports_what_exists(path):
     assert own == (["margin", "head", "precision"] if path.stem == OWN else [])
     assert len(found) == len(own), "logic belongs in a module"
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            module = importlib.import_module(node.module)
-            assert all(hasattr(module, alias.name) for alias in node.names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(ast.unparse(node), {})
 
 
 @SLOW
