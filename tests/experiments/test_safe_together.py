@@ -1,6 +1,7 @@
 """Two processes on one output folder: no run is done twice, and none is lost."""
 
 import subprocess
+from functools import cache
 
 import pytest
 
@@ -93,25 +94,55 @@ TUNE = ("run", "few", "--tune", "2", "--jobs", "1")
 CHOOSE = ("choose", "ml-100k", "--minutes", "1000", "--seeds", "1", "--jobs", "1")
 
 
+@pytest.fixture(scope="module")
+def chosen_alone(data, tmp_path_factory):
+    """What a command chooses that is alone on its folder."""
+
+    @cache
+    def chosen_alone(words):
+        out = tmp_path_factory.mktemp("alone")
+        process = started(PROGRAM, *words, "--data-dir", data, "--out", out)
+        told = process.communicate()[0]
+        assert process.returncode == 0, told
+        found = choices(out)
+        assert found
+        return found
+
+    return chosen_alone
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [TUNE, CHOOSE], ids=lambda words: words[0])
-def test_two_choices_at_once_do_each_trial_once(words, data, tmp_path):
-    outs = tmp_path / "alone", tmp_path / "both"
-    where = [("--data-dir", data, "--out", out) for out in outs]
-    first = started(PROGRAM, *words, *where[0])
-    told = first.communicate()[0]
-    assert first.returncode == 0, told
-    both = [started(PROGRAM, *words, *where[1]) for _ in range(2)]
+def test_two_choices_at_once_do_each_trial_once(words, data, chosen_alone, tmp_path):
+    alone, line = chosen_alone(words), (*words, "--data-dir", data, "--out", tmp_path)
+    both = [started(PROGRAM, *line) for _ in range(2)]
     told = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     done = [line for text in told for line in text.splitlines() if ": R@20 " in line]
     # each process saves a model, which is a training of its own
     done = [line for line in done if "[1/1]" not in line or words == TUNE]
-    assert len(done) <= len(list(outs[1].glob("runs/*/*/*/metrics.json")))
-    found = [choices(out) for out in outs]
-    assert found[0]
-    assert found[0] == found[1]
-    assert not [name for name in contents(outs[1]) if name.endswith(".part")]
+    assert len(done) <= len(list(tmp_path.glob("runs/*/*/*/metrics.json")))
+    assert choices(tmp_path) == alone
+    assert not [name for name in contents(tmp_path) if name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_reports_beside_a_choice_change_nothing(data, chosen_alone, tmp_path):
+    where = ("--data-dir", data, "--out", tmp_path)
+    chooses = started(PROGRAM, *CHOOSE, *where)
+    reports = []
+    while chooses.poll() is None:
+        report = started(PROGRAM, "report", "--out", tmp_path)
+        reports.append((report.communicate()[1], report.returncode))
+    told = chooses.communicate()[1]
+    assert chooses.returncode == 0, told
+    # 2: there was nothing to report yet
+    assert {status for _, status in reports} <= {0, 2}, reports
+    assert not any("Traceback" in text for text, _ in reports)
+    assert choices(tmp_path) == chosen_alone(CHOOSE)
+    report = started(PROGRAM, "report", "--out", tmp_path)
+    assert (report.communicate()[1], report.returncode) == ("", 0)
+    assert not [name for name in contents(tmp_path) if name.endswith(".part")]
 
 
 @pytest.mark.slow
