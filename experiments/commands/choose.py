@@ -88,6 +88,10 @@ class Choose:
         asked = (*trained[:LEADERS], *simple[:1])
         chosen = {key: choice.changes for key, choice in choices.items()}
         finals = resolve(grid, base, self.seeds, asked, False, chosen)
+        model = out / "models" / name_of(self.dataset)
+        cell = next(cell for cell in finals if cell.arm == best)
+        # first, so that the grid finds this run finished
+        saved = bool(trained) and self._save(cell, out, model)
         from experiments.finish import finish_grid
 
         engine = EngineOptions(jobs=self.jobs)
@@ -96,9 +100,6 @@ class Choose:
         )
         records = records_path(out, name_of(self.dataset), grid.name, split)
         frame = _contrasts(records, best, [arm for arm in asked if arm != best])
-        model = out / "models" / name_of(self.dataset)
-        cell = next(cell for cell in finals if cell.arm == best)
-        saved = bool(trained) and self._save(cell, out, model)
         from experiments.pages.explore import write_explorable
 
         with alone(out):
@@ -185,7 +186,7 @@ class Choose:
             trials = more
 
     def _save(self, cell: Cell, out: Path, folder: Path) -> bool:
-        """Trains a cell's model once more, to save it; False where that failed."""
+        """Trains and saves a cell's model; False where that failed."""
         from experiments.finish import finish
 
         config = prepared_run(cell.config, self.data_dir).config

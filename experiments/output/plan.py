@@ -1,11 +1,13 @@
 """From the cells of a grid to the runs that are still to be done."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.loaded import Start, digest_of, fold_of, prepared_run
+from experiments.output.code import code_of
 from experiments.output.folders import (
     id_of,
     run_id,
@@ -18,6 +20,7 @@ from research.config import Config, compile_key
 from research.data import name_of
 from research.notices import say
 from research.prepare import is_towers
+from research.saved.files import holds
 from research.serving import AS_TRAINED, Serving
 from research.types import InputError
 
@@ -170,14 +173,16 @@ def plan(
 def still_due(run: Run) -> Run | None:
     """The part of a run that no other process has done meanwhile; None if all is.
 
-    A run with a model to save is always due.
+    All of a run is due while its model isn't saved.
     """
-    if run.save is not None:
-        return run
     folder = _run_folder(run.folder.parent, id_of(run.folder), run.name)
     missing = tuple(
         s for s in run.servings if why_unfinished(folder, s.put_into(run.config))
     )
+    if run.save is not None:
+        code = code_of(dataclasses.asdict(run.config))
+        saved = holds(run.save, folder.name, code, run.servings[0])
+        return None if saved and not missing else run
     return run._replace(folder=folder, servings=missing) if missing else None
 
 
