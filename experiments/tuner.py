@@ -24,7 +24,7 @@ import numpy as np
 from experiments.grid import Grid
 from experiments.loaded import LENT, digest_of, ratings_of
 from experiments.looks import NDCG, PRIORS, column_of
-from experiments.output.folders import file_name, run_id, serving_folder
+from experiments.output.folders import file_name, id_of, run_id, serving_folder
 from experiments.output.plan import Run, is_seeded, locate, plan
 from experiments.output.seals import read_metrics, why_unfinished
 from experiments.resolve import Cell, Key, key_of
@@ -38,6 +38,7 @@ from research.notices import say
 from research.prepare import is_towers
 from research.registry import entry_name
 from research.splits import SPLITS, VALIDATION
+from research.train.run_state import NOT_FINITE
 from research.types import InputError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Choice(NamedTuple):
     curve: tuple[float, ...] = ()
 
 
-Do = Callable[[list[Run]], Any]  # does runs
+Do = Callable[[list[Run]], Mapping[str, str]]  # does runs; why some failed, by id
 Tried = dict[Key, dict[int, list[Trial]]]  # by number, a trial per seed
 
 
@@ -160,8 +161,10 @@ def choose(
 ) -> dict[Key, Choice]:
     """Runs the trials that are missing, chooses, and writes the file of choices.
 
+    An arm whose trials all failed has no choice, which a line says.
+
     Raises:
-      InputError: every trial of an arm failed.
+      InputError: every trial of all arms failed.
     """
     rows = {key_of(cell): _with_seed(cell, 0) for cell in cells}
     first = [t for cell in rows.values() for t in _trials(grid, cell, trials, data_dir)]
@@ -173,12 +176,17 @@ def choose(
             one._replace(cell=_with_seed(one.cell, seed))
             for by_number in tried.values()
             for (one,) in sorted(by_number.values(), key=_best, reverse=True)[:LEADERS]
-            if is_seeded(one.cell.config)
+            if is_seeded(one.cell.config) and np.isfinite(one.ndcg).all()
             for seed in MORE_SEEDS
         ]
         for trial in _judged(grid, again, out, data_dir, do):
             tried[trial.key][trial.number].append(trial)
-    choices = {key: _choice(list(one.values())) for key, one in tried.items()}
+    found = {key: _choice(list(one.values())) for key, one in tried.items()}
+    choices = {key: choice for key, choice in found.items() if choice is not None}
+    for arm in dict.fromkeys(key[0] for key in tried if key not in choices):
+        say(f"{arm}: every trial failed")
+    if not choices:
+        raise InputError(f"{grid.name}: every trial failed, there is nothing to choose")
     digest = digest_of(cells[0].config, data_dir)
     ids = {key: run_id(cell.config, digest) for key, cell in rows.items()}
     _write(choices_path(out, cells[0].config, grid), tried, choices, ids)
@@ -286,7 +294,13 @@ def _judged(
     cells, runs, total = plan([trial.cell for trial in trials], name, out, data_dir)
     if runs:
         say(f"{name}: {total} trials, {len(runs)} to do")
-        do(runs)
+        failed = do(runs)
+        # A loss that isn't finite would be so again; a worker may have been killed.
+        lost = [id_ for id_, why in failed.items() if not why.startswith(NOT_FINITE)]
+        again = [run for run in runs if id_of(run.folder) in lost]
+        if again:
+            say(f"{name}: {len(again)} to do once more")
+            do(again)
     judged = []
     for trial, cell in zip(trials, cells, strict=True):
         folder = locate(cell, name, out, digest_of(cell.config, data_dir))[1]
@@ -323,14 +337,18 @@ def _best(seeds: Sequence[Trial]) -> float:
     return -np.inf if np.isnan(best) else float(best)
 
 
-def _choice(tried: Sequence[list[Trial]]) -> Choice:
-    """The best trial of a row; of those with most seeds, where some have more."""
-    most = max(map(len, tried))
-    seeds = max((one for one in tried if len(one) == most), key=_best)
-    ndcg, (key, number, values, cell, *_) = _mean(seeds), seeds[0]
+def _choice(tried: Sequence[list[Trial]]) -> Choice | None:
+    """The best trial of a row; of those with most seeds, where some have more.
+
+    None where all failed.
+    """
+    whole = [one for one in tried if np.isfinite(_mean(one)).all()]
+    if not whole:
+        return None
+    most = max(map(len, whole))
+    seeds = max((one for one in whole if len(one) == most), key=_best)
+    ndcg, (_, number, values, cell, *_) = _mean(seeds), seeds[0]
     seconds = float(np.mean([trial.seconds for one in tried for trial in one]))
-    if not np.isfinite(ndcg).all():
-        raise InputError(f"every trial of arm {key[0]} failed")
     changes = _changes(cell.config, values)
     epoch, prior = np.unravel_index(ndcg.argmax(), ndcg.shape)
     if is_towers(cell.config):
@@ -411,8 +429,9 @@ def _write(
     ]
     for key, by_number in tried.items():
         for trial in (t for seeds in by_number.values() for t in seeds):
-            chosen = trial.number == choices[key].number
-            changes = choices[key].changes if chosen else {}
+            choice = choices.get(key)
+            chosen = choice is not None and trial.number == choice.number
+            changes = choice.changes if choice and chosen else {}
             row: dict[str, Any] = dict(zip(("arm", "swept"), key, strict=True))
             row |= {"config": ids[key], "trial": trial.number, "seed": trial.cell.seed}
             row |= {name: trial.values.get(name, "") for name in TOWERS}
@@ -422,9 +441,9 @@ def _write(
             row |= {"seconds": f"{trial.seconds:.1f}", "most": trial.cell.config.epochs}
             row |= {"chosen": int(chosen)}
             row |= {name: changes.get(name, "") for name in BY_LOOKS}
-            row["mean"] = f"{choices[key].ndcg:.6f}" if chosen else ""
-            row["trials"] = choices[key].trials if chosen else ""
-            curve = choices[key].curve if chosen else ()
+            row["mean"] = f"{choice.ndcg:.6f}" if choice and chosen else ""
+            row["trials"] = choice.trials if choice and chosen else ""
+            curve = choice.curve if choice and chosen else ()
             row["curve"] = " ".join(f"{value:.6f}" for value in curve)
             rows.append(row)
     path.parent.mkdir(parents=True, exist_ok=True)

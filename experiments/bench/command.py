@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.bench.cost import run_catalogue, run_cost, run_full_softmax
 from experiments.bench.protocol import PEERS
 from experiments.bench.results import BenchmarkResult, page_of, requirement, save_result
+from experiments.bench.scale import run_scale
 from experiments.bench.setting import Setting
 from experiments.bench.speed import (
     run_evaluation,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Setting], BenchmarkResult]] = {
     "evaluation": run_evaluation,
     "top-k": run_top_k,
     "cost": run_cost,
+    "scale": run_scale,
 }
 
 

@@ -24,12 +24,16 @@ LAZY = {"optimiser": "lazy-adam"}
 
 
 class Case(NamedTuple):
-    """A case to measure: its table, its name, its config changes, and a note."""
+    """A case to measure: its table, its name, its config changes, and a note.
+
+    steps is how many a repeat times.
+    """
 
     group: str
     name: str
     changes: dict[str, Any]
     note: str = ""
+    steps: int = 10
 
 
 def run_cost(setting: Setting) -> BenchmarkResult:
@@ -40,9 +44,9 @@ def run_cost(setting: Setting) -> BenchmarkResult:
         cases = [Case("arms", n, {**ARMS[n], **small}) for n in ("in-batch", "bpr")]
     else:
         cases = [*arm_cases(), *_growth()]
-    rows = _measured(setting, work.dataset, work.synthetic, cases)
+    rows = case_rows(setting, work.dataset, work.synthetic, cases)
     for items in () if setting.quick else CATALOGUES:
-        rows += _measured(setting, f"6038x{items}x76", True, _catalogue(items))
+        rows += case_rows(setting, f"6038x{items}x76", True, _catalogue(items))
     about = (
         "A step of training and the memory that the compiler sets aside for it. Every "
         f"arm has the towers of the benchmark train, batch {BATCH:,}, and draws "
@@ -100,13 +104,15 @@ def _catalogue(items: int) -> list[Case]:
     return cases
 
 
-def _measured(
+def case_rows(
     setting: Setting, dataset: str, synthetic: bool, cases: list[Case]
 ) -> list[Row]:
+    """A row for each case, all measured in one process on one data set."""
     request = {
         **{"task": "cost", "dataset": dataset, "synthetic": synthetic},
         **{"data_dir": setting.data_dir, "cases": [case.changes for case in cases]},
-        **{"steps": 2 if setting.quick else 10, "repeats": 1 if setting.quick else 3},
+        "steps": [2 if setting.quick else case.steps for case in cases],
+        "repeats": 1 if setting.quick else 3,
     }
     rows: list[Row] = []
     with contextlib.closing(ours(setting, request)) as side:
@@ -117,7 +123,7 @@ def _measured(
                 short = rows[-1].note
                 if (median := rows[-1].median) is not None:
                     short = f"{median:.1f} {rows[-1].unit}"
-                setting.say(f"cost: {case.group}, {case.name}: {short}")
+                setting.say(f"{case.group}, {case.name}: {short}")
         except Failed as error:
             left = cases[len(rows) :]
             rows += [Row(c.group, c.name, note=f"failed: {error}") for c in left]

@@ -132,6 +132,31 @@ def rank_portions(request: dict[str, Any]) -> Answers:
         yield once()
 
 
+def evaluation_portions(request: dict[str, Any]) -> Answers:
+    """Seconds of lists and every metric of the first users, by random vectors."""
+    fold, users = _fold(request), request["users"]
+    held = fold.held_user < users
+    fold = fold._replace(
+        held_user=fold.held_user[held],
+        held_item=fold.held_item[held],
+        evaluated=fold.evaluated[:users],
+    )
+    run, draw = prepare(PLAIN, fold), np.random.default_rng(0)
+    user_vectors, item_vectors = (
+        draw.standard_normal((rows, PLAIN.dim), np.float32)
+        for rows in (fold.fitted.n_users, fold.fitted.n_items)
+    )
+
+    def once() -> dict[str, float]:
+        clock = time.perf_counter()
+        summary(score(run, scorer_of(run, user_vectors, item_vectors)))
+        return {"seconds": time.perf_counter() - clock}
+
+    yield {"compile_seconds": once()["seconds"]}
+    while True:
+        yield once()
+
+
 def list_portions(request: dict[str, Any]) -> Answers:
     """Seconds of the exact top 100 of a part of the users; no item is removed."""
     with np.load(request["work"]) as file:
@@ -237,7 +262,7 @@ def cost_portions(request: dict[str, Any]) -> Answers:
     """Seconds per step and bytes of each case in turn, or why it isn't possible."""
     fold = _fold(request)
     yield {}
-    for changes in request["cases"]:
+    for changes, steps in zip(request["cases"], request["steps"], strict=True):
         try:
             config = possible(changed(PLAIN, changes), fold)
         except InputError as error:
@@ -246,7 +271,7 @@ def cost_portions(request: dict[str, Any]) -> Answers:
         # Negatives drawn for each row make a step long.
         named = entries_of(config.negatives, config)
         is_long = any(n.entry.per_row and n.entry.origin == "fresh" for n in named)
-        answers = portions(config, fold, 1 if is_long else request["steps"])
+        answers = portions(config, fold, 1 if is_long else steps)
         ready, *measured = itertools.islice(answers, 1 + request["repeats"])
         yield {
             "seconds": [portion["seconds"] / portion["steps"] for portion in measured],
@@ -371,6 +396,7 @@ TASKS = {
     "train": train_steps,
     "loss": loss_portions,
     "rank": rank_portions,
+    "evaluate": evaluation_portions,
     "lists": list_portions,
     "runs": run_portions,
     "at once": at_once_portions,

@@ -158,8 +158,8 @@ class Choose:
         engine = EngineOptions(jobs=self.jobs)
         workers = self.jobs or len(cores())
 
-        def do(runs: "list[Run]") -> None:
-            do_runs(runs, self.data_dir, engine)
+        def do(runs: "list[Run]") -> dict[str, str]:
+            return do_runs(runs, self.data_dir, engine)
 
         choices = choose(grid, cells, 1, out, self.data_dir, do)
         a_minute = 60 * SHARE * workers  # seconds of trials in a minute of the answer

@@ -257,8 +257,8 @@ class Run:
         for name in (name for name, _ in map(parsed, self.set) if name in chosen):
             raise InputError(f"--set {name}: validation chooses it (--fixed-epochs)")
 
-        def do(runs: "list[PlannedRun]") -> None:
-            do_runs(runs, self.data_dir, self._engine())
+        def do(runs: "list[PlannedRun]") -> dict[str, str]:
+            return do_runs(runs, self.data_dir, self._engine())
 
         choices: dict[Key, Choice] = {}
         if self.tune is None:

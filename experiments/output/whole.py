@@ -39,10 +39,11 @@ def whole_cells(
     compare the two. An arm that is invalid on these data, and not chosen, is passed
     over.
     """
+    rows = {*values, *map(key_of, chosen)}
     first = [
         cell
         for cell in expand(grid, base, 1, (), quick, values)
-        if not values or key_of(cell) in values
+        if not values or key_of(cell) in rows
     ]
     cells = {(key_of(cell), cell.seed): cell for cell in chosen}
     known = {(cell.config, cell.seed) for cell in chosen}

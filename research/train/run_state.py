@@ -120,8 +120,11 @@ def check_weights(world: World) -> None:
         raise InputError("all weights of the pairs are 0: there is nothing to learn")
 
 
+NOT_FINITE = "loss not finite"
+
+
 class NotFinite(Exception):
-    """A loss was not finite; the message names the step."""
+    """A loss was not finite; the message begins with NOT_FINITE and names the step."""
 
 
 class RunState:
@@ -293,7 +296,7 @@ def _not_finite(epochs: int, steps: dict[str, Float[Array, " s"]]) -> NotFinite 
     loss = np.asarray(steps["loss"])
     bad = np.flatnonzero(~np.isfinite(loss))
     step = epochs * len(loss) + int(bad[0]) if len(bad) else None
-    return None if step is None else NotFinite(f"loss not finite at step {step}")
+    return None if step is None else NotFinite(f"{NOT_FINITE} at step {step}")
 
 
 def _row(epoch: int, steps: dict[str, Float[Array, " s"]]) -> dict[str, float]:

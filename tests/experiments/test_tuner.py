@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import tuner
+from experiments import finish, tuner
 from experiments.collect import report
 from experiments.grid import Tuning
 from experiments.grids import GRIDS
 from experiments.looks import PRIORS
 from experiments.notebook import load_run
+from experiments.output.folders import id_of
 from experiments.resolve import Cell, expand, key_of
 from experiments.tuner import (
     OPTIONS,
@@ -40,7 +41,6 @@ from research.report.records import (
     read_header,
     save_records,
 )
-from research.types import InputError
 from tests.experiments.made import runs_of
 from tests.report.made import made_record
 from tests.world import made_ratings
@@ -386,9 +386,51 @@ def test_one_trial_is_run_with_one_seed(judged):
     assert choices["in-batch+logq", "{}"].changes == {"epochs": 1, "prior": PRIORS[2]}
 
 
-def test_an_arm_whose_trials_all_failed_is_named(judged):
-    with pytest.raises(InputError, match=r"every trial of arm in-batch\+logq failed"):
-        judged([[np.nan]])
+def test_an_arm_whose_trials_all_failed_has_its_reason_in_the_table(call, tmp_path):
+    """It is trained at its own values, as nothing was chosen."""
+    called = call("run", "holed", "--tune", "1", "--jobs", "1", "--out", tmp_path)
+    assert called.status == 1
+    assert "exploding: every trial failed\n" in called.err
+    assert "once more" not in called.err
+    marked = {row["arm"] for row in rows(tmp_path, "holed") if row["chosen"] == "1"}
+    assert marked == {"tiny"}
+    table = read_table(tmp_path / "tables" / "ml-100k" / "holed.csv")
+    (note,) = set(table[table.arm == "exploding"].note)
+    assert note.startswith("failed: loss not finite at step 1")
+
+
+def test_where_all_trials_of_all_arms_failed_nothing_is_chosen(call, tmp_path):
+    words = ("--arms", "exploding", "--jobs", "1", "--out", tmp_path)
+    called = call("run", "holed", "--tune", "1", *words)
+    assert called.status == 2
+    assert "holed: every trial failed" in called.err
+
+
+def test_a_failed_trial_is_run_with_no_other_seeds(judged):
+    asked, choices, _ = judged([[np.nan, 0.1], [0, 0.1], [0, 0.1]])
+    again = {(n, seed) for arm, n, seed in asked if seed}
+    assert again == {(1, 1), (1, 2)}
+    assert choices["in-batch+logq", "{}"].number == 1
+
+
+def test_a_trial_whose_worker_was_killed_is_done_once_more(
+    call, data, tmp_path, monkeypatch
+):
+    done, real = [], finish.do_runs
+
+    def killed_at_first(runs, *where):
+        done.append([run.name for run in runs])
+        if len(done) > 1:
+            return real(runs, *where)
+        return {id_of(runs[0].folder): "worker killed"} | real(runs[1:], *where)
+
+    monkeypatch.setattr(finish, "do_runs", killed_at_first)
+    words = ("run", "few", "--tune", "1", "--jobs", "1", "--out", tmp_path)
+    called = call(*words)
+    assert called.status == 0
+    assert "few-trials: 1 to do once more\n" in called.err
+    assert done[1] == done[0][:1]
+    assert not any(row["ndcg"] == "nan" for row in rows(tmp_path))
 
 
 def test_trials_are_fitted_without_the_test_part_and_looked_at_by_epoch():
