@@ -26,6 +26,7 @@ from experiments.bench.protocol import (
 )
 from experiments.bench.work import RANKING, TOWERS, TRAINING, changed, work_of
 from experiments.engine.local import RunStatus, run_in_workers
+from experiments.estimate import of_first_users
 from experiments.output.plan import Run
 from experiments.serve import score
 from experiments.serve import serve as scorer_of
@@ -134,13 +135,7 @@ def rank_portions(request: dict[str, Any]) -> Answers:
 
 def evaluation_portions(request: dict[str, Any]) -> Answers:
     """Seconds of lists and every metric of the first users, by random vectors."""
-    fold, users = _fold(request), request["users"]
-    held = fold.held_user < users
-    fold = fold._replace(
-        held_user=fold.held_user[held],
-        held_item=fold.held_item[held],
-        evaluated=fold.evaluated[:users],
-    )
+    fold = of_first_users(_fold(request), request["users"])
     run, draw = prepare(PLAIN, fold), np.random.default_rng(0)
     user_vectors, item_vectors = (
         draw.standard_normal((rows, PLAIN.dim), np.float32)

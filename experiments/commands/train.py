@@ -14,7 +14,6 @@ from numpy import ndarray
 from experiments.arms import arm
 from experiments.commands.export import check_export, export
 from experiments.commands.flags import RULE, FlagConfig, plain
-from experiments.commands.show import show
 from experiments.engine.processes import Place, check_place, join
 from experiments.grid import Grid, Tuning
 from experiments.loaded import (
@@ -122,6 +121,8 @@ class Train:
         start = start_of(self.start_from)
         cell = Cell("train", {}, config.seed, config)
         if self.show:
+            from experiments.commands.show import show
+
             return show([cell], "train", out, self.data_dir, start)
         asked: Any = self.config
         if asked.epochs == AUTO and _has_length(config):

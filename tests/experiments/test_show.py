@@ -1,15 +1,26 @@
-"""--show: what runs would be, with nothing trained and nothing written."""
+"""--show: what runs would be, with no run trained and nothing written."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
+from experiments import estimate
 from experiments.arms import arm
+from experiments.estimate import (
+    Estimate,
+    advice,
+    estimated,
+    of_first_users,
+    steps_per_epoch,
+)
 from experiments.loaded import prepared_run
+from experiments.looks import PRIORS
 from research.temperature import LOST_FROM
 from research.train import loop
-from tests.experiments.made import contents, runs_of
+from research.types import TooLarge
+from tests.experiments.made import contents
 
 
 @pytest.fixture
@@ -17,7 +28,7 @@ def untrained(monkeypatch):
     def trains(*arguments, **options):
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(loop, "compiled_epoch", trains)
+    monkeypatch.setattr(loop, "train_together", trains)
 
 
 def lines_of(called):
@@ -65,7 +76,9 @@ def test_one_run(call, data, tmp_path, untrained):
     assert f"0.3; from about {bound:.2f} on log q" in largest
     per_epoch = len(run.fold.fitted.item) // 128
     assert value_of(lines, "steps") == f"{2 * per_epoch}: 2 epochs of {per_epoch}"
-    assert "million operations per step" in value_of(lines, "time")
+    assert re.search(r" ms a step, .* s an evaluation, ", value_of(lines, "time"))
+    assert re.fullmatch(r"about [\d.]+ GiB a process", value_of(lines, "memory"))
+    assert not any(_is(line, "advice") for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -89,21 +102,63 @@ def test_a_grid(call, tmp_path, untrained):
     assert lines[-1].endswith("baselines apart")
 
 
-def test_time_comes_from_finished_runs_of_the_shape(call, tiny, tmp_path):
-    words = ("train", "--out", tiny, "--arm")
-    (run,) = runs_of(tiny, "train")
-    env = (run / "env.json").read_text()
-    seconds = re.sub(r'"run_seconds": [\d.e-]+', '"run_seconds": 70.0', env)
-    (run / "env.json").write_text(
-        re.sub(r'"compile_seconds": [\d.e-]+', '"compile_seconds": 5.0', seconds)
+def test_time_counts_steps_looks_and_evaluations(data):
+    found = Estimate(step=0.5, compile=3.0, evaluation=2.0, memory=1.0)
+    config = dataclasses.replace(arm("tiny"), epochs=4, fit_on="train")
+    run = prepared_run(config, str(data))
+    training = 3 + 0.5 * 4 * steps_per_epoch(run)
+    assert found.seconds(run) == training + 2
+    assert found.seconds(run, servings=3) == training + 6
+    looked = dataclasses.replace(config, evaluate_every=2)
+    assert found.seconds(prepared_run(looked, str(data))) == training + 2 * 2 + 2
+    by_prior = dataclasses.replace(looked, evaluate_prior="best")
+    assert found.seconds(prepared_run(by_prior, str(data))) == (
+        training + 2 * 2 * len(PRIORS) + 2
     )
-    before = contents(tmp_path)
-    called = call(*words, "tiny+logq", "--epochs", "9", "--show")  # another, like it
-    assert contents(tmp_path) == before
-    steps = int((run / "history.csv").read_text().splitlines()[-1].split(",")[1])
-    step = 70 / (steps / 2)
-    expected = f"{(5 + step * steps / 2 * 9) / 60:.2g} min"
-    shown = value_of(lines_of(called), "time")
-    assert shown.startswith(f"about {expected}, from 1 finished run of this shape")
-    other = value_of(lines_of(call(*words, "tiny", "--dim", "4", "--show")), "time")
-    assert "no finished run of this shape" in other
+
+
+def test_a_run_that_does_not_fit_is_timed_at_a_smaller_batch(data, monkeypatch):
+    run = prepared_run(arm("tiny"), str(data))
+    usual = estimated(run)
+    assert usual.smaller is None
+    monkeypatch.setattr(estimate, "machine_bytes", lambda: 10 * usual.memory)
+    needs = iter([20 * usual.memory, 0.0, 0.0])
+    real = estimate._compiled
+
+    def small(one):
+        compiled, _, operations = real(one)
+        return compiled, next(needs), operations
+
+    monkeypatch.setattr(estimate, "_compiled", small)
+    found = estimated(run)
+    assert found.smaller == run.config.batch // 2
+    assert found.memory > usual.memory
+    assert found.step > 0
+
+
+def test_a_run_that_fits_with_no_batch_is_refused(data, monkeypatch):
+    run = prepared_run(arm("tiny"), str(data))
+    monkeypatch.setattr(estimate, "machine_bytes", lambda: 0)
+    with pytest.raises(TooLarge, match=r"GiB, .* has 0 GiB: take a smaller --dim"):
+        estimated(run)
+
+
+def test_large_tables_and_catalogues_have_advice(data, monkeypatch):
+    config = dataclasses.replace(arm("tiny"), negatives=("catalogue",), logq=0.0)
+    full = prepared_run(config, str(data))
+    monkeypatch.setattr(estimate, "LARGE", full.fold.fitted.n_items)
+    optimiser, sample = advice(full)
+    assert optimiser.startswith("adamw updates all ")
+    assert "--optimiser lazy-adam" in optimiser
+    assert "--negatives in-batch uniform:4096 --logq 1" in sample
+    lazy = dataclasses.replace(arm("tiny"), optimiser="lazy-adam", weight_decay=0.0)
+    assert advice(prepared_run(lazy, str(data))) == []
+
+
+def test_the_first_users_of_a_fold_keep_their_positives(data):
+    fold = prepared_run(arm("tiny"), str(data)).task.fold
+    some = of_first_users(fold, 5)
+    assert some.evaluated.tolist() == fold.evaluated[:5].tolist()
+    kept = np.isin(fold.held_user, some.evaluated)
+    assert some.held_item.tolist() == fold.held_item[kept].tolist()
+    assert of_first_users(fold, 10**6).held_user.tolist() == fold.held_user.tolist()
