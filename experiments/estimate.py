@@ -23,22 +23,25 @@ from research.train.run_state import init_state, refreshed, traced_values
 from research.train.step import TrainState
 from research.types import Fold, TooLarge
 
-STEPS = 3  # that are timed
-LONG = 10.0  # seconds of a step from which the first one is timed alone
+STEPS = 3  # of a call, as each call copies the state once
+SHORT = 0.5  # seconds of the calls that are timed, at least
+LONG = 10.0  # seconds from which the first call is timed alone
 USERS = 1000  # most of those that an evaluation is timed with
 SMALLEST = 32  # batch that is timed in place of a larger one
 LARGE = 1_000_000  # rows of a table, or items, from which advice is given
 
 
 class Estimate(NamedTuple):
-    """Seconds of a step, of the compilation and of an evaluation; bytes of a process.
+    """Seconds of a step and of an evaluation; those spent once; bytes of a process.
+
+    Compilations and the initial parameters are what is done once.
 
     smaller is the batch that was timed where the run's own doesn't fit the machine; its
     step was scaled by the compiler's count of operations.
     """
 
     step: float
-    compile: float
+    once: float
     evaluation: float
     memory: float
     smaller: int | None = None
@@ -50,7 +53,7 @@ class Estimate(NamedTuple):
             looks = config.epochs // config.evaluate_every
             evaluations += looks * _of_a_look(run)
         steps = config.epochs * steps_per_epoch(run)
-        return self.compile + steps * self.step + evaluations * self.evaluation
+        return self.once + steps * self.step + evaluations * self.evaluation
 
 
 def steps_per_epoch(run: Prepared) -> int:
@@ -67,14 +70,17 @@ def estimated(run: Prepared) -> Estimate:
     Raises:
       TooLarge: no batch fits.
     """
-    before = resident_bytes()
     clock = time.perf_counter()
     compiled, needed, operations = _compiled(run)
     seconds = time.perf_counter() - clock
-    memory = needed + (before[0] if before else 0)
+    now, peak = resident_bytes() or (0, 0)
+    memory = needed + now
     if memory <= machine_bytes():
-        step, evaluation = _timed(run, compiled)
-        return Estimate(step, seconds, evaluation, memory)
+        step, evaluation, more = _timed(run, compiled)
+        _, higher = resident_bytes() or (0, 0)
+        if higher > peak:  # else that of an earlier run hides this one's
+            memory = max(memory, higher)
+        return Estimate(step, seconds + more, evaluation, memory)
     half = run.config.batch // 2
     if half < SMALLEST:
         raise TooLarge(
@@ -142,8 +148,8 @@ def _of_a_look(run: Prepared) -> float:
 
 
 def _compiled(run: Prepared) -> tuple[Any, float, float]:
-    """A step's program; the bytes that it needs; its floating-point operations."""
-    index = jax.ShapeDtypeStruct((1, run.config.batch), jnp.int32)
+    """The program of a few steps; the bytes that it needs; its operations."""
+    index = jax.ShapeDtypeStruct((STEPS, run.config.batch), jnp.int32)
     epoch: Any = compiled_epoch(compile_key(run.config))
     arguments = state_of(run), index, traced_values(run.config), run.world[0]
     compiled = epoch.lower(*arguments).compile()
@@ -157,22 +163,26 @@ def _compiled(run: Prepared) -> tuple[Any, float, float]:
     return compiled, float(needed), float(costs["flops"])
 
 
-def _timed(run: Prepared, compiled: Any) -> tuple[float, float]:
-    """Seconds of a step, and of encoding and evaluating everybody."""
+def _timed(run: Prepared, compiled: Any) -> tuple[float, float, float]:
+    """Seconds of a step, of an evaluation, and of all that only the first ones take."""
     world, sizes = run.world
+    clock = time.perf_counter()
     state = refreshed(run, init_state(run, world, sizes), world)
     config, hyper = run.config, traced_values(run.config)
     batches = epoch_batches(len(world.pairs.candidate), config.batch, config.seed, 1)
+    index = batches[np.arange(STEPS) % len(batches)]
+    begun = time.perf_counter() - clock
     taken: list[float] = []
-    for n in range(1 + STEPS):
-        index = batches[n % len(batches)][None]
+    while not taken or sum(taken[1:]) < SHORT:
         clock = time.perf_counter()
         state, _ = jax.block_until_ready(compiled(state, index, hyper, world))
         taken.append(time.perf_counter() - clock)
-        if taken[-1] > LONG:
+        if taken[0] > LONG:
             break
-    evaluations = [_evaluation(run, state.params) for _ in range(2)]
-    return statistics.median(taken[1:] or taken), evaluations[1]  # the first compiles
+    call = statistics.median(taken[1:] or taken)
+    first, second = (_evaluation(run, state.params) for _ in range(2))
+    once = begun + taken[0] - call + max(first - second, 0.0)
+    return call / STEPS, second, once
 
 
 def _evaluation(run: Prepared, params: Any) -> float:

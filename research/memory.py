@@ -1,8 +1,11 @@
 """Refuses a run that needs more memory than the machine has, before it begins."""
 
+import dataclasses
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +20,10 @@ from research.negatives.frequencies import FREQUENCIES
 from research.registry import entry_name
 from research.towers import takes_words, uses_history
 from research.train.optimisers import OPTIMISERS
-from research.types import Events, TooLarge
+from research.types import Events, InputError, TooLarge
 
 _FLOAT = 4  # bytes
+_LEAST = {"batch": 32, "dim": 8, "history": 1, "draws": 1}  # that is proposed
 _GROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may use
 
 
@@ -40,16 +44,18 @@ def check_memory(config: Config, fitted: Events) -> None:
     negatives it counts their logits, and each item's vector at most once.
 
     Raises:
-      TooLarge: naming the arrays that take the most.
+      TooLarge: naming the arrays that take the most, and up to two changes of which
+        each alone makes the run fit.
     """
     parts = _bytes_of(config, fitted)
     needed, has = sum(parts.values()), machine_bytes()
     if needed > has:
         most = max(parts, key=lambda name: parts[name])
+        fits = " or ".join(itertools.islice(_that_fit(config, fitted, has), 2))
         raise TooLarge(
             f"{most} would take {parts[most] / 1e9:.4g} GB, all of the run "
             f"{needed / 1e9:.4g} GB at least, and this machine has {has / 1e9:.4g} "
-            f"GB: choose smaller ones"
+            f"GB: {f'{fits} would fit' if fits else 'choose smaller ones'}"
         )
 
 
@@ -66,6 +72,28 @@ def check_squares(model: str, squares: int, items: int) -> None:
             f"and this machine has {has / 1e9:.4g} GB: take another baseline, such as "
             "item-knn, or fewer items (--core)"
         )
+
+
+def _that_fit(config: Config, fitted: Events, has: int) -> Iterator[str]:
+    """Single changes of a config with which it needs at most these bytes, as flags."""
+
+    def fits(**changes: Any) -> bool:
+        try:
+            parts = _bytes_of(dataclasses.replace(config, **changes), fitted)
+        except InputError:  # it doesn't go with the config's other fields
+            return False
+        return sum(parts.values()) <= has
+
+    if not OPTIMISERS[config.optimiser].touched_only and fits(optimiser="lazy-adam"):
+        yield "--optimiser lazy-adam"
+    for name, least in _LEAST.items():
+        value = getattr(config, name) // 2
+        while value >= least and not fits(**{name: value}):
+            value //= 2
+        if value >= least:
+            yield f"--{name} {value}"
+    if fits(negatives=("in-batch",)):
+        yield "--negatives in-batch"
 
 
 def _with_user_ids(config: Config) -> bool:

@@ -119,7 +119,7 @@ def _time(run: Prepared, estimate: Estimate) -> str:
     """The estimate in words, with what it was made from."""
     parts = (
         f"{1000 * estimate.step:.3g} ms a step, {estimate.evaluation:.2g} s an "
-        f"evaluation, {estimate.compile:.2g} s to compile, as timed here"
+        f"evaluation, {estimate.once:.2g} s once, as timed here"
     )
     if estimate.smaller is not None:
         parts += (

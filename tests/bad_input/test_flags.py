@@ -138,15 +138,14 @@ def test_more_than_the_memory_holds(words, call, tmp_path):
 
 
 def test_the_memory_of_the_machine_decides(call, tmp_path, monkeypatch):
-    words = ("train", "--arm", "tiny", "--dim", "4096", "--show")
-    words += ("--out", tmp_path / "out")
+    words = ("train", "--arm", "tiny", "--dim", "4096", "--out", tmp_path / "out")
     with monkeypatch.context() as small:
         small.setattr("research.memory.machine_bytes", lambda: 10**6)
         called = call(*words)
     refused(called, {}, tmp_path)
     assert "dim 4096" in called.err
     assert "0.001 GB" in called.err
-    assert call(*words).status == 0
+    assert call(*words, "--show").status == 0
 
 
 def test_a_baseline_of_too_many_items_for_the_memory_is_refused(
@@ -174,6 +173,37 @@ def test_negatives_of_each_row_count_as_logits_not_as_vectors(monkeypatch):
     monkeypatch.setattr("research.memory.machine_bytes", lambda: logits // 2)
     with pytest.raises(InputError, match="negatives in-batch-part:511"):
         check_memory(config, fitted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "small", "expected"),
+    [
+        ({"dim": 512}, 3_000_000, ["--optimiser lazy-adam", "--batch 256"]),
+        (
+            {"negatives": ("uniform:64",), "draws": 65_536},
+            5_000_000,
+            ["--dim 16", "--draws 16384"],
+        ),
+        ({"dim": 512}, 100, []),
+    ],
+    ids=["tables", "negatives", "none"],
+)
+def test_changes_that_would_fit_are_named_and_do(changes, small, expected, monkeypatch):
+    fitted = made_fold().fitted
+    plain = {"history": 1, "user_hidden": (), "item_hidden": ()}
+    config = Config(batch=512, optimiser="adamw", **plain, **changes)
+    monkeypatch.setattr("research.memory.machine_bytes", lambda: small)
+    with pytest.raises(InputError) as refusal:
+        check_memory(config, fitted)
+    advice = str(refusal.value).rpartition("GB: ")[2]
+    if not expected:
+        assert advice == "choose smaller ones"
+        return
+    assert advice == f"{' or '.join(expected)} would fit"
+    for change in expected:
+        name, value = change.removeprefix("--").split()
+        value = {"optimiser": value, "negatives": (value,)}.get(name) or int(value)
+        check_memory(dataclasses.replace(config, **{name: value}), fitted)
 
 
 OTHER_COMMANDS = (

@@ -103,7 +103,7 @@ def test_a_grid(call, tmp_path, untrained):
 
 
 def test_time_counts_steps_looks_and_evaluations(data):
-    found = Estimate(step=0.5, compile=3.0, evaluation=2.0, memory=1.0)
+    found = Estimate(step=0.5, once=3.0, evaluation=2.0, memory=1.0)
     config = dataclasses.replace(arm("tiny"), epochs=4, fit_on="train")
     run = prepared_run(config, str(data))
     training = 3 + 0.5 * 4 * steps_per_epoch(run)
