@@ -33,6 +33,7 @@ TEMPLATE = Path(__file__).with_name("explore.html")
 # Raised by a file that isn't as it was written, here or in a library.
 DAMAGED = (InputError, ValueError, LookupError, TypeError, AttributeError, OSError)
 NUMBERS = ("mean", "low", "high", "delta", "delta_low", "delta_high")
+JUDGED = ("ndcg", 20)  # the metric and cut-off of the answer
 
 
 def explore(out: Path, names: Sequence[str] = ()) -> tuple[Path, list[str]]:
@@ -108,7 +109,8 @@ def _section(entry: Grid | Study, records: Path, out: Path) -> dict[str, Any]:
         try:
             shown = pd.read_csv(path, dtype=str, keep_default_na=False)
             if {*LEADING, *TRAILING} <= {*shown.columns}:
-                about["arms"] = _arms(read_table(path))
+                arms = read_table(path)
+                about |= {"arms": _arms(arms), "answer": _answer(arms)}
                 continue
         except ValueError as error:
             raise InputError(f"{path}: not a table ({error})") from None
@@ -139,7 +141,7 @@ def _arms(frame: pd.DataFrame) -> dict[str, Any]:
         "ks": sorted({int(k) for k in first.k}),
         "measures": [
             {
-                "name": METRICS[name].label if name in METRICS else name,
+                "name": METRICS[name].title(k) if name in METRICS else name,
                 "help": METRICS[name].help if name in METRICS else "",
                 "k": int(k),
             }
@@ -150,6 +152,25 @@ def _arms(frame: pd.DataFrame) -> dict[str, Any]:
             for name in NUMBERS
         },
     }
+
+
+def _answer(frame: pd.DataFrame) -> str:
+    """Which arm is highest, and how many differ from the reference; "" for none."""
+    metric, k = JUDGED
+    rows = frame[(frame.metric == metric) & (frame.k == k) & frame["mean"].notna()]
+    if rows.empty:
+        return ""
+    name, best = METRICS[metric].title(k), rows.loc[rows["mean"].idxmax()]
+    text = f"{best.arm} has the highest {name}, {best['mean']:.3f}."
+    compared = rows[rows.delta_low.notna()]
+    if compared.empty:
+        return text
+    higher, lower = sum(compared.delta_low > 0), sum(compared.delta_high < 0)
+    same = len(compared) - higher - lower
+    return (
+        f"{text} Compared with {compared.against.iloc[0]}: {higher} higher, {lower} "
+        f"lower, {same} not distinguishable (95 % intervals, not adjusted)."
+    )
 
 
 def _number(value: float) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 from experiments.grid import Prediction
 from experiments.grids import GRIDS
 from experiments.pages import explore
-from research.evaluate.metrics import METRICS
+from experiments.pages.explore import NUMBERS
 from research.report.records import save_records
 from tests.report.made import difference_of, made_rows
 
@@ -60,12 +60,20 @@ def test_every_record_is_on_the_page_with_its_numbers(call, tmp_path, write):
     arms = section["arms"]
     named = [cell[0] for cell in arms["cells"]]
     found = difference_of(made_rows(), "in-batch", "full-softmax")
-    place = [(m["name"], m["k"]) for m in arms["measures"]].index(
-        (METRICS["recall"].label, 20)
-    )
+    place = [(m["name"], m["k"]) for m in arms["measures"]].index(("recall@20", 20))
     shown = arms["delta"][named.index("in-batch")][place]
     assert shown == pytest.approx(found.difference, rel=1e-5)
     assert arms["against"] == "full-softmax"
+    ndcg = [(m["name"], m["k"]) for m in arms["measures"]].index(("NDCG@20", 20))
+    means = [values[ndcg] for values in arms["mean"]]
+    best = named[means.index(max(means))]
+    assert section["answer"].startswith(f"{best} has the highest NDCG@20, ")
+    ends = [[arms[n][c][ndcg] for n in NUMBERS[-2:]] for c in range(len(named))]
+    compared = [(low, high) for low, high in ends if low is not None]
+    higher = sum(low > 0 for low, _ in compared)
+    lower = sum(high < 0 for _, high in compared)
+    assert f"full-softmax: {higher} higher, {lower} lower, " in section["answer"]
+    assert f" {len(compared) - higher - lower} not dist" in section["answer"]
     (picture,) = section["pictures"]
     png = (tmp_path / "figures" / "ml-100k" / "ssb-arms.png").read_bytes()
     assert base64.b64decode(picture["png"]) == png
