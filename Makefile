@@ -50,7 +50,7 @@ results: $(READY)
 	$(call each,library loader future)
 	$(if $(OUTSIDE_DIR),$(RUN) outside --data-dir $(OUTSIDE_DIR) --out results)
 	$(call outside,electronic,questions,--seeds 3 --reference ease --arms popularity item-knn ease slim \
-	  in-batch in-batch+prior in-batch+logq mixed+logq)
+	  in-batch in-batch+prior in-batch+logq mixed+logq fifo-cache-512+logq)
 	$(call outside,electronic,calibration,--seeds 3 --arms in-batch)
 	$(call outside,electronic,trade-off,--seeds 3)
 	$(call outside,electronic,strength)
