@@ -186,6 +186,7 @@ _FACTOR_ARMS: dict[str, dict[str, Any]] = {
 }
 # Against the second recipe, with one part of its towers left out (the grid recipe).
 _PARTS: dict[str, dict[str, Any]] = {
+    "in-batch+logq-added": {"logq": 1.0, "layers": "added"},
     "in-batch+logq-mlp": {"logq": 1.0, "layers": "mlp"},
     "in-batch+logq-linear": {"logq": 1.0, "user_hidden": (), "item_hidden": ()},
     "in-batch+logq-no-history": {"logq": 1.0, "encoder": "none"},

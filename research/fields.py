@@ -109,7 +109,8 @@ class FeatureFields(Group):
 
     user_features: tuple[str, ...] | None = None
     """User features, and any column of the table of users. Default: gender age
-    occupation zip, where the data set has them, and with layers residual id."""
+    occupation zip, where the data set has them, and with layers added or residual
+    id."""
     item_features: tuple[str, ...] | None = None
     """Item features, and any column of the table of items. Default: id genres year,
     where the data set has them, and the array where a file is given."""
@@ -154,13 +155,12 @@ class TowerFields(Group):
     serve_norm: Annotated[str, OMITTED, Choice("trained", "dot")] = "trained"
     """Output when serving: trained (as in training) or dot (vectors before they are
     normalised or shortened, so that longer ones of items rank higher)."""
-    layers: Annotated[str, OMITTED, Choice("mlp", "residual", "none", "bias")] = (
-        "residual"
-    )
-    """Layers of the towers: mlp (hidden ones, then a linear one), residual (a linear
-    one, hidden ones beside it that start at zero, and the id's own row), none (a vector
-    is that row: matrix factorisation), or bias (the same with a bias for each item: the
-    last number of each user's vector is 1)."""
+    layers: Annotated[str, Choice("added", "residual", "mlp", "none", "bias")] = "added"
+    """Layers of the towers: added (the id's own row, plus a linear map of all else and
+    hidden layers of it that start at zero), residual (the same, and these read the own
+    row, too), mlp (hidden ones, then a linear one), none (a vector is the own row:
+    matrix factorisation), or bias (the same with a bias for each item: the last number
+    of each user's vector is 1)."""
     table_scale: Annotated[float, UNCOMPILED, OMITTED, _AT_LEAST_0] = 0.05
     """Standard deviation of the tables' initial values (0: Xavier's, by their size)."""
     dropout: Annotated[float, SWEPT, Range(0.0, 1.0, "high")] = 0.2

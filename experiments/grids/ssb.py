@@ -17,7 +17,8 @@ of all data sets.
 
 from typing import NamedTuple
 
-from experiments.grid import Contrast, Grid, Prediction, Tuning
+from experiments.grid import Contrast, Elsewhere, Grid, Prediction, Tuning
+from experiments.recipe import RESIDUAL
 from research.contrast import BETTER, EQUIVALENT, NOT_DIFFERENT, WORSE, Expected
 
 _CORRECT = (
@@ -79,6 +80,7 @@ SSB = Grid(
     reference="full-softmax",
     seeds=3,
     minutes="7",
+    elsewhere=Elsewhere(changes=RESIDUAL),
     tuning=Tuning(as_trained=("in-batch", "in-batch-sigmoid", "mixed")),
     contrasts=(
         *_CONTRASTS,
@@ -122,6 +124,7 @@ class Question(NamedTuple):
 _ALL, _512, _BATCH = ("full-softmax",), ("uniform-softmax-512",), ("in-batch+logq",)
 _SIMPLE = ("item-knn", "ease", "slim", "ials")
 _100K = "MovieLens 100K"
+_EARLIER = "Electronics, with layers residual"
 
 # The primary contrasts: one family over all data sets (experiments/pages/questions.py).
 TWELVE = (
@@ -133,7 +136,7 @@ TWELVE = (
         ("in-batch+prior",),
         _BATCH,
         EQUIVALENT,
-        _100K,
+        f"{_100K}; {_EARLIER}",
     ),
     Question(
         4,
@@ -141,7 +144,7 @@ TWELVE = (
         ("mixed+logq",),
         _BATCH,
         EQUIVALENT,
-        _100K,
+        f"{_100K}; {_EARLIER}",
     ),
     Question(
         5,
@@ -165,6 +168,7 @@ TWELVE = (
         ("fifo-cache-512+logq",),
         _BATCH,
         WORSE,
+        _EARLIER,
     ),
     Question(
         7,
@@ -208,7 +212,7 @@ TWELVE = (
         (*_BATCH, *_ALL),
         _SIMPLE,
         BETTER,
-        f"{_100K}; Electronics, one tower arm",
+        f"{_100K}; {_EARLIER}, one tower arm",
     ),
     Question(
         11,
@@ -245,6 +249,7 @@ QUESTIONS = Grid(
     reference="full-softmax",
     seeds=5,
     minutes="25",
+    elsewhere=Elsewhere(changes=RESIDUAL),
     tuning=Tuning(as_trained=("in-batch",)),
     note="Compared over all data sets in [questions.md](../../questions.md).",
 )

@@ -15,8 +15,8 @@ FALLS as the temperature rises, from about 0.7 to 0.25.
 
 import functools
 
-from experiments.grid import Contrast, Grid, Prediction
-from experiments.recipe import CHOSEN
+from experiments.grid import Contrast, Elsewhere, Grid, Prediction
+from experiments.recipe import CHOSEN, RESIDUAL
 from research.contrast import BETTER, HIGHER, LOWER, NOT_DIFFERENT, WORSE
 from research.registry import deferred
 
@@ -45,6 +45,7 @@ TEMPERATURE = Grid(
     reference="in-batch",
     seeds=1,
     changes=CHOSEN,
+    elsewhere=Elsewhere(changes=RESIDUAL),
     minutes="7",
     contrasts=(
         *(

@@ -234,7 +234,7 @@ def choose_features(side: str, events: Events, config: Config) -> dict[str, Feat
     features = available(side, events, config)
     names = config.user_features if side == USER else config.item_features
     if names is None:
-        own = ("id",) if config.layers == "residual" else ()
+        own = ("id",) if config.layers in ("added", "residual") else ()
         return {n: f for n, f in features.items() if side in f.default or n in own}
     for name in names:
         if name not in features:

@@ -110,7 +110,7 @@ def check_layers(config: Config) -> None:
       InputError: the first field that such towers can't use.
     """
     layers = f"layers {config.layers}"
-    if config.layers in ("mlp", "residual"):
+    if config.layers in ("mlp", "added", "residual"):
         return
     if uses_history(config):
         raise InputError(f"{layers} with encoder {config.encoder}: use encoder none")

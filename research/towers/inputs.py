@@ -30,6 +30,10 @@ class UserInput(NamedTuple):
     dense: Float[Array, "b f"]
     words: Words | None = None
 
+    def without(self, name: str) -> "UserInput":
+        """The same without a row of that name, if there is one."""
+        return self._replace(rows={n: r for n, r in self.rows.items() if n != name})
+
 
 class ItemInput(NamedTuple):
     """Items: rows of their codes, dense features."""

@@ -233,10 +233,24 @@ class Residual(nn.Module):
 # By the field layers: the net of a tower's features, None for a tower without one.
 NETS: dict[str, Callable[[tuple[int, ...], int], Any] | None] = {
     "mlp": MLP,
+    "added": Residual,
     "residual": Residual,
     "none": None,
     "bias": None,
 }
+
+
+OWN_ROW = ("added", "residual")  # layers that add the user's own row to the net's
+
+
+def _added(
+    own: Float[Array, "n d"] | None, net: Any, x: Float[Array, "n _"]
+) -> Float[Array, "n d"]:
+    """The net of what a tower reads plus the id's own row; that alone if x is empty."""
+    if own is None:
+        vectors: Float[Array, "n d"] = net(x)
+        return vectors
+    return own + net(x) if x.shape[1] else own
 
 
 class Rates(NamedTuple):
@@ -257,8 +271,9 @@ def kept(
 class UserTower(nn.Module):
     """Encoded history, code rows and dense features, through dropout and a net.
 
-    With residual layers the user's own row, where it is a feature, is added to the net.
-    Without layers the input itself is the vector, and must be the user's own row. With
+    With added and residual layers the user's own row, where it is a feature, is added
+    to the net, which reads that row only if residual. Without layers the input itself
+    is the vector, and must be the user's own row. With
     item biases (``layers`` "bias") its last number is 1, so that the last number of an
     item's vector is its bias. ``drops_clicks`` leaves whole clicks out of the history
     in training, but the latest where the encoder goes by the order (``ordered``).
@@ -285,16 +300,15 @@ class UserTower(nn.Module):
             if self.ordered:
                 there = there.at[:, 0].set(True)
             user = user._replace(keep=user.keep & there)
-        x = profile(user)
+        own = user.rows.get("user") if self.layers in OWN_ROW else None
+        x = profile(user if self.layers != "added" else user.without("user"))
         if self.encoder is not None:
             x = jnp.concatenate([self.encoder()(user), x], axis=1)
         if key is not None:
             left = kept(key, x.shape, rates.inputs)
             x = jnp.where(left, x / (1.0 - rates.inputs), 0.0)
         if (net := NETS[self.layers]) is not None:
-            x = net(self.hidden, self.dim)(x)
-        if self.layers == "residual" and "user" in user.rows:
-            x = x + user.rows["user"]
+            x = _added(own, net(self.hidden, self.dim), x)
         if self.layers == "bias":
             x = x.at[:, -1].set(1.0)
         return OUTPUTS[self.output](x)
@@ -316,8 +330,9 @@ class ItemTower(nn.Module):
         """Item vectors."""
         if (net := NETS[self.layers]) is None:
             return OUTPUTS[self.output](item.rows["item"])
-        parts = [item.rows[name] for name in sorted(item.rows)] + [item.dense]
-        x = net(self.hidden, self.dim)(jnp.concatenate(parts, axis=1))
-        if "item" in item.rows:
-            x = x + item.rows["item"]
-        return OUTPUTS[self.output](x)
+        own, rows = item.rows.get("item"), dict(item.rows)
+        if self.layers == "added":
+            rows.pop("item", None)
+        parts = [rows[name] for name in sorted(rows)] + [item.dense]
+        x = jnp.concatenate(parts, axis=1)
+        return OUTPUTS[self.output](_added(own, net(self.hidden, self.dim), x))

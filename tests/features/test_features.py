@@ -158,7 +158,9 @@ def test_a_missing_feature_is_refused_when_it_is_named(name):
         prepare(Config(user_features=("id", name)), phase)
 
 
-@pytest.mark.parametrize(("layers", "own"), [("residual", ("id",)), ("mlp", ())])
+@pytest.mark.parametrize(
+    ("layers", "own"), [("added", ("id",)), ("residual", ("id",)), ("mlp", ())]
+)
 def test_the_default_is_what_the_data_set_has_and_an_id_that_has_a_row(layers, own):
     """The user's id is a feature where layers give it a row beside them."""
     config = prepare(Config(layers=layers), made_fold()).config

@@ -24,20 +24,39 @@ def vectors(tower, params, given, rates=None, key=None):
     return np.asarray(tower.apply(params, given, rates or Rates(), key))
 
 
+@pytest.mark.parametrize("layers", ["added", "residual"])
 @pytest.mark.parametrize("side", ["user", "item"])
-def test_hidden_layers_start_without_an_effect(side):
-    """At first a vector is W x + b of its input, plus the user's or item's own row."""
+def test_hidden_layers_start_without_an_effect(side, layers):
+    """At first a vector is W x + b of its input, plus the user's or item's own row.
+
+    The input has that row with layers residual alone.
+    """
     if side == "user":
-        tower, given = UserTower(Mean, (5,), 6, "dot", "residual"), a_user()
+        tower, given = UserTower(Mean, (5,), 6, "dot", layers), a_user()
         params = tower.init(KEY, given, Rates(), None)
         parts = given.history.mean(axis=1), ROWS, given.dense
     else:
-        tower = ItemTower((5,), 6, "dot", "residual")
+        tower = ItemTower((5,), 6, "dot", layers)
         given = ItemInput({"item": ROWS}, jnp.ones((2, 3)))
         params, parts = tower.init(KEY, given), (ROWS, given.dense)
-    linear, x = params["params"]["Residual_0"]["linear"], jnp.concatenate(parts, axis=1)
+    read = [part for part in parts if layers == "residual" or part is not ROWS]
+    linear, x = params["params"]["Residual_0"]["linear"], jnp.concatenate(read, axis=1)
     expected = x @ linear["kernel"] + linear["bias"][None] + ROWS
     np.testing.assert_allclose(vectors(tower, params, given), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_tower_that_reads_its_own_row_alone_is_that_row(side):
+    if side == "user":
+        tower = UserTower(None, (5,), 6, "dot", "added")
+        given = a_user()._replace(dense=jnp.ones((2, 0)))
+        params = tower.init(KEY, given, Rates(), None)
+    else:
+        tower = ItemTower((5,), 6, "dot", "added")
+        given = ItemInput({"item": ROWS}, jnp.ones((2, 0)))
+        params = tower.init(KEY, given)
+    assert not params  # no bias either, which would be the same for all
+    np.testing.assert_array_equal(vectors(tower, params, given), ROWS)
 
 
 def test_the_hidden_layers_learn_at_the_first_step():
