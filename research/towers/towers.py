@@ -271,12 +271,12 @@ def kept(
 class UserTower(nn.Module):
     """Encoded history, code rows and dense features, through dropout and a net.
 
-    With added and residual layers the user's own row, where it is a feature, is added
-    to the net, which reads that row only if residual. Without layers the input itself
-    is the vector, and must be the user's own row. With
-    item biases (``layers`` "bias") its last number is 1, so that the last number of an
-    item's vector is its bias. ``drops_clicks`` leaves whole clicks out of the history
-    in training, but the latest where the encoder goes by the order (``ordered``).
+    With layers "added" and "residual" the user's own row, where it is a feature, is
+    added to the net, which reads it only if "residual". Without layers the input itself
+    is the vector, and must be the user's own row. With item biases (``layers`` "bias")
+    its last number is 1, so that the last number of an item's vector is its bias.
+    ``drops_clicks`` leaves whole clicks out of the history in training, but the latest
+    where the encoder goes by the order (``ordered``).
     """
 
     encoder: Callable[[], Any] | None
@@ -317,7 +317,7 @@ class UserTower(nn.Module):
 class ItemTower(nn.Module):
     """The item's own row plus a net of all its code rows and dense features.
 
-    Without layers the vector is that row.
+    With layers "added" the net doesn't read that row; without any the vector is it.
     """
 
     hidden: tuple[int, ...]
