@@ -101,11 +101,14 @@ def write_questions(results: Path, out: Path) -> list[Path]:
         RULE.format(int(frame.p.notna().sum())),
         _answers_table(frame),
         _sizes(frame, results / "choices"),
+        "The towers on MovieLens have the layers `residual`, all others `added`, the "
+        "default ([recipes](../docs/towers.md#the-two-recipes)).",
         f"![Differences by question and data set](figures/{FIGURE}.png)",
         "## What was expected",
         "Expectations were committed before the first run of the grid. *Seen* names "
-        "data sets on which both arms had been run before that, tuned and with this "
-        "recipe: there nothing was predicted. Most had been seen with an earlier one.",
+        "data sets on which both arms had been run before that, tuned, with these towers "
+        "or with those that it names: there nothing was predicted. Most had been seen "
+        "with the first recipe.",
         _expected_table(frame),
         "## The arms, in NDCG@20",
         _arms_table(ran),
