@@ -19,9 +19,9 @@ FIRST: dict[str, Any] = {
 }
 
 # Before the own row was left out of what these layers read. Tables on these data sets
-# were made so; on validation of MovieLens 100K the two do not differ. Expected of their
-# next runs, with "added": each significant verdict on 100K stays, and towers stay behind
-# iALS on 1M split in time.
+# were made so; on validation of MovieLens 100K the two do not differ. Of their next
+# runs, with "added", it is expected that each significant verdict on 100K stays, and
+# that towers stay behind iALS on 1M split in time.
 RESIDUAL: dict[str, dict[str, Any]] = {
     name: {"layers": "residual"} for name in ("ml-100k", "ml-1m")
 }

@@ -106,9 +106,9 @@ def write_questions(results: Path, out: Path) -> list[Path]:
         f"![Differences by question and data set](figures/{FIGURE}.png)",
         "## What was expected",
         "Expectations were committed before the first run of the grid. *Seen* names "
-        "data sets on which both arms had been run before that, tuned, with these towers "
-        "or with those that it names: there nothing was predicted. Most had been seen "
-        "with the first recipe.",
+        "data sets on which both arms had been run before that, tuned, with these "
+        "towers or with those that it names: there nothing was predicted. Most had "
+        "been seen with the first recipe.",
         _expected_table(frame),
         "## The arms, in NDCG@20",
         _arms_table(ran),
