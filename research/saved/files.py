@@ -115,7 +115,8 @@ def load_model(folder: Path | str) -> SavedModel:
                 inner = inner.setdefault(name, {})
             inner[path[-1]] = arrays[f"param.{n}"]
         # Flax leaves out a collection without leaves, and the loss may learn nothing.
-        params.setdefault("loss", {})
+        for part in ("user", "item", "loss"):  # those without parameters
+            params.setdefault(part, {})
         users, items = (
             _table(side, header["columns"][side], arrays) for side in ("users", "items")
         )

@@ -20,7 +20,7 @@ SMALL = Config(
     user_hidden=(8,),
     item_hidden=(8,),
     learning_rate=1e-3,
-    table_rate=1.0,
+    table_rate=10.0,
 )
 
 
